@@ -1,0 +1,192 @@
+"""What a dataflow is given (a task) and what it gives back (a layer plan)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simsparse.errors import ShapeError
+from simsparse.hardware import DTYPE_BITS, FormatSupport, HardwareModel
+from simsparse.ir import Layer
+from simsparse.kernels.counting import column_counts, row_counts, window_counts
+from simsparse.plan import IntArray, Plan
+from simsparse.results import Counts
+
+if TYPE_CHECKING:
+    from simsparse.formats.base import Footprint, SparseFormat
+
+BoolArray = NDArray[np.bool_]
+
+
+class WeightOperand:
+    """The positions kept in W, shape (m, k). ``mask`` None means that nothing was removed.
+
+    Counts are computed from the actual mask when first asked for, and in closed form when it is dense.
+    """
+
+    def __init__(self, m: int, k: int, mask: BoolArray | None = None) -> None:
+        if mask is not None and mask.shape != (m, k):
+            raise ShapeError(f"weight mask: expected shape {(m, k)}, got {mask.shape}")
+        self.m, self.k, self.mask = m, k, mask
+
+    @cached_property
+    def nnz(self) -> int:
+        """Kept weights."""
+        return self.m * self.k if self.mask is None else int(np.count_nonzero(self.mask))
+
+    @property
+    def density(self) -> float:
+        """Kept share."""
+        return self.nnz / (self.m * self.k)
+
+    @cached_property
+    def row_nnz(self) -> IntArray:
+        """(m,) kept weights of each row."""
+        return np.full(self.m, self.k, dtype=np.int64) if self.mask is None else row_counts(self.mask)
+
+    def column_nnz(self, groups: int = 1) -> IntArray:
+        """(groups, k) kept weights of each column within each block of m/groups rows."""
+        rows = self.m // groups
+        if self.mask is None:
+            return np.full((groups, self.k), rows, dtype=np.int64)
+        return np.stack([column_counts(self.mask[g * rows : (g + 1) * rows]) for g in range(groups)])
+
+    @property
+    def dense_mask(self) -> BoolArray:
+        """The mask as an array, also when dense."""
+        return np.ones((self.m, self.k), dtype=np.bool_) if self.mask is None else self.mask
+
+
+class ActivationOperand:
+    """The nonzeros of a layer's input. ``mask`` is (k, n), or None when only a density is stated.
+
+    A stated density below one is realised as a seeded mask over the input tensor with exactly that many nonzeros;
+    a convolution's (k, n) view is gathered from it, so that one zero input is a zero wherever its windows meet it.
+    """
+
+    def __init__(self, layer: Layer, *, density: float = 1.0, seed: int = 0, mask: BoolArray | None = None) -> None:
+        if not 0.0 <= density <= 1.0:
+            raise ShapeError(f"layer {layer.name}: activation density: expected 0 to 1, got {density:g}")
+        if mask is not None and mask.shape != (layer.groups * layer.k, layer.n):
+            expected = (layer.groups * layer.k, layer.n)
+            raise ShapeError(f"layer {layer.name}: activation mask: expected shape {expected}, got {mask.shape}")
+        self._layer, self._density, self._seed, self._mask = layer, density, seed, mask
+
+    @property
+    def is_dense(self) -> bool:
+        """Whether every activation is nonzero."""
+        return self._mask is None and self._density >= 1.0
+
+    @cached_property
+    def density(self) -> float:
+        """Share of nonzero activations."""
+        return self._density if self._mask is None else float(np.count_nonzero(self._mask)) / self._mask.size
+
+    @cached_property
+    def tensor(self) -> BoolArray:
+        """Seeded nonzeros of the input tensor, (batch, channels, height, width), or (groups·k, n) without a conv."""
+        layer, conv = self._layer, self._layer.conv
+        shape = (
+            (layer.groups * layer.k, layer.n)
+            if conv is None
+            else (conv.batch, conv.in_channels, conv.in_height, conv.in_width)
+        )
+        size = int(np.prod(shape))
+        flat = np.zeros(size, dtype=np.bool_)
+        keep = round(self._density * size)
+        generator = np.random.default_rng([self._seed, 0xAC7])
+        flat[:keep] = True
+        generator.shuffle(flat)
+        return flat.reshape(shape)
+
+    @cached_property
+    def row_nnz(self) -> IntArray:
+        """(groups, k) nonzero activations that meet each column of W, over the n output columns."""
+        layer = self._layer
+        if self._mask is not None:
+            return row_counts(self._mask).reshape(layer.groups, layer.k)
+        if self.is_dense:
+            return np.full((layer.groups, layer.k), layer.n, dtype=np.int64)
+        if layer.conv is None:
+            return row_counts(self.tensor).reshape(layer.groups, layer.k)
+        return window_counts(self.tensor, self._geometry).reshape(layer.groups, layer.k)
+
+    def columns(self, group: int) -> BoolArray:
+        """(n, k) nonzeros that each output column of ``group`` meets, for broadcast dataflows."""
+        layer = self._layer
+        if self.is_dense:
+            return np.ones((layer.n, layer.k), dtype=np.bool_)
+        rows = slice(group * layer.k, (group + 1) * layer.k)
+        if self._mask is not None:
+            return np.ascontiguousarray(self._mask[rows].T)
+        if layer.conv is None:
+            return np.ascontiguousarray(self.tensor[rows].T)
+        from simsparse.kernels.counting import window_columns
+
+        channels = layer.conv.in_channels // layer.groups
+        part = np.ascontiguousarray(self.tensor[:, group * channels : (group + 1) * channels])
+        return window_columns(part, self._geometry)
+
+    @property
+    def _geometry(self) -> IntArray:
+        conv = self._layer.conv
+        if conv is None:
+            raise ShapeError(f"layer {self._layer.name}: expected a convolution")
+        sizes = (conv.kernel_height, conv.kernel_width, conv.out_height, conv.out_width)
+        return np.array([*sizes, *conv.stride, *conv.padding[:2], *conv.dilation], dtype=np.int64)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerTask:
+    """A product layer to be planned on a machine, with its weights in one storage format."""
+
+    layer: Layer
+    hardware: HardwareModel
+    weights: WeightOperand
+    activations: ActivationOperand
+    format: SparseFormat
+    support: FormatSupport
+    footprint: Footprint
+    dtype: str
+
+    @property
+    def value_bits(self) -> int:
+        """Bits of one value."""
+        return DTYPE_BITS[self.dtype]
+
+    def activation_bytes(self, elements: int) -> int:
+        """Bytes of ``elements`` activations in the task's dtype."""
+        return -(-elements * self.value_bits // 8)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerPlan:
+    """A plan, and what the engine does not see: MACs by fate, on-chip accesses, the kernel's name.
+
+    ``macs_done + macs_gated + macs_skipped`` is the dense MAC count. Bytes that cross a channel are counted by the
+    engine as ``(channel name, "byte")`` and must not be in ``counts``.
+    """
+
+    plan: Plan
+    kernel: str
+    macs_done: int
+    macs_gated: int = 0
+    macs_skipped: int = 0
+    counts: Counts = field(default_factory=Counts)
+    weight_bytes: int
+    metadata_bytes: int
+    time_factor: float = 1.0
+    """Calibrated control overhead that multiplies the engine's time; 1 where the machine has none."""
+    notes: tuple[str, ...] = ()
+
+
+def effectual_macs(weights: WeightOperand, activations: ActivationOperand, groups: int) -> int:
+    """Products whose weight and activation are both nonzero: Σ over groups and k of column × row counts."""
+    if activations.is_dense:
+        row = activations.row_nnz
+        return weights.nnz * int(row[0, 0]) if row.size else 0
+    return int(np.sum(weights.column_nnz(groups) * activations.row_nnz))

@@ -1,0 +1,88 @@
+"""The compiled engine: a plan's arrays handed to the Numba loops of :mod:`simsparse.kernels`."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from simsparse.kernels.broadcast import run_broadcast
+from simsparse.kernels.event_loop import run_tiles
+from simsparse.plan import ANY_UNIT, TICKS_PER_CYCLE, IntArray, Plan, Stream, TileKind, durations
+from simsparse.results import Execution
+
+
+def execute_compiled(plan: Plan) -> Execution:
+    """Run ``plan`` in compiled loops; see :func:`simsparse.engine.execute`."""
+    return _broadcast(plan) if plan.kind == TileKind.MULTICAST else _tiles(plan)
+
+
+def _tiles(plan: Plan) -> Execution:
+    length = durations(plan)
+    tiles = plan.tiles
+    chain = plan.kind == TileKind.CHAIN
+    finish, channel_busy, unit_busy, decode_busy = run_tiles(
+        plan.slice_start if chain else np.arange(tiles + 1, dtype=np.int64),
+        _filled(plan.unit, tiles, ANY_UNIT),
+        _filled(plan.barrier, tiles, 0),
+        _filled(plan.credits, tiles, 1),
+        length.fetch,
+        _channels(plan.fetch_streams),
+        length.drain,
+        _channels(plan.drain_streams),
+        length.decode,
+        length.compute,
+        length.latency,
+        plan.units,
+        plan.slots_per_unit if chain else plan.buffer_credits,
+        plan.output_credits,
+        plan.loads_in_flight if chain else 1,
+        length.start,
+        chain,
+    )
+    return Execution(
+        finish_ticks=finish,
+        channel_busy_ticks=channel_busy,
+        channel_bytes=channel_bytes(plan),
+        unit_busy_ticks=unit_busy,
+        decode_busy_ticks=decode_busy,
+        repeat=plan.repeat,
+        overhead_ticks=length.overhead,
+    )
+
+
+def _broadcast(plan: Plan) -> Execution:
+    tiles = plan.tiles
+    work = np.ascontiguousarray(np.maximum(plan.work, plan.minimum_busy_cycles), dtype=np.int32)
+    finish, busy = run_broadcast(
+        work,
+        plan.work_row,
+        _filled(plan.barrier, tiles, 0),
+        _filled(plan.credits, tiles, 1),
+        plan.queue_credits,
+        plan.issue_cycles,
+    )
+    return Execution(
+        finish_ticks=finish * TICKS_PER_CYCLE,
+        channel_busy_ticks=np.zeros(len(plan.channels), dtype=np.int64),
+        channel_bytes=np.zeros(len(plan.channels), dtype=np.int64),
+        unit_busy_ticks=busy * TICKS_PER_CYCLE,
+        decode_busy_ticks=np.zeros(plan.units, dtype=np.int64),
+        repeat=plan.repeat,
+        overhead_ticks=durations(plan).overhead,
+    )
+
+
+def channel_bytes(plan: Plan) -> IntArray:
+    """(C,) bytes that one repetition of the plan moves over each channel."""
+    moved = np.zeros(len(plan.channels), dtype=np.int64)
+    for streams, size in ((plan.fetch_streams, plan.fetch_bytes), (plan.drain_streams, plan.drain_bytes)):
+        if size.size:
+            np.add.at(moved, _channels(streams), size.sum(axis=0))
+    return moved
+
+
+def _channels(streams: tuple[Stream, ...]) -> IntArray:
+    return np.array([stream.channel for stream in streams], dtype=np.int64)
+
+
+def _filled(array: IntArray, count: int, value: int) -> IntArray:
+    return array if array.size else np.full(count, value, dtype=np.int64)

@@ -1,0 +1,69 @@
+"""Parameters of the accelerator dataflow families; what each means is told in its file under ``dataflows``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SystolicParameters:
+    """Weight-stationary systolic array: ``rows`` along k, ``columns`` along m."""
+
+    family: Literal["systolic"] = "systolic"
+    rows: int
+    columns: int
+    accumulator_entries: int
+    """Partial sums each array column can hold: the n columns streamed before outputs leave."""
+    zero_gating: bool = False
+    """Whether a zero weight or activation saves the multiplier's energy."""
+    pipeline_fill: bool = True
+    """Whether the skew of the last tile (rows + columns cycles) is paid once per layer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TensorCoreParameters:
+    """Tensor core fed from shared memory; with ``keep`` of ``group`` it skips structured zeros of W."""
+
+    family: Literal["tensor-core"] = "tensor-core"
+    keep: int = 0
+    """N of the N:M pattern whose zeros are skipped; 0 for a core that skips nothing."""
+    group: int = 0
+    """M of the N:M pattern; 0 for a core that skips nothing."""
+    tile_m: int
+    """Rows of W (outputs) per panel; inputs are read from shared memory once per panel."""
+    tile_n: tuple[int, ...]
+    """Column tiles to choose from; the one with least shared-memory traffic is taken."""
+    k_step: int
+    """Kept positions along k that one step consumes; k is padded to whole steps."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BroadcastCscParameters:
+    """Compressed columns interleaved over PEs; nonzero activations are broadcast into per-PE queues."""
+
+    family: Literal["broadcast-csc"] = "broadcast-csc"
+    queue_depth: int
+    run_bits: int
+    weight_bits: int
+    pointer_bits: int
+    destination_registers: int
+    """Outputs accumulated per PE and pass."""
+    entries_per_pe: int
+    """Capacity of a PE's weight memory in (run, weight) entries."""
+    minimum_busy_cycles: int = 1
+    """What a PE spends on a column in which it holds nothing (its pointer read)."""
+    control_overhead: float = 0.0
+    """Share added to the queue-accurate time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScalarCscParameters:
+    """One PE that multiplies only nonzero weights with nonzero activations, both compressed by column."""
+
+    family: Literal["scalar-csc"] = "scalar-csc"
+    input_entries: int
+    weight_entries: int
+    psum_entries: int
+    """Partial sums held: the rows of W worked on at once for one output position."""
+    macs_per_pair: int = 1

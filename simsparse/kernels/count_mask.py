@@ -1,0 +1,90 @@
+"""Counting loops over a boolean mask: what a storage format needs to know before it stores anything."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simsparse.kernels._jit import kernel
+
+Mask = NDArray[np.bool_]
+Counts = NDArray[np.int64]
+Columns = NDArray[np.int32]
+
+
+@kernel
+def row_counts(mask: Mask) -> Counts:
+    """Kept weights of each row of ``mask`` (m, k)."""
+    rows, columns = mask.shape
+    counts = np.zeros(rows, np.int64)
+    for row in range(rows):
+        count = 0
+        for column in range(columns):
+            count += mask[row, column]
+        counts[row] = count
+    return counts
+
+
+@kernel
+def widest_group(mask: Mask, group: int) -> int:
+    """Most kept weights in any ``group`` consecutive ones of a row; the last group may be short."""
+    rows, columns = mask.shape
+    widest = 0
+    for row in range(rows):
+        for start in range(0, columns, group):
+            count = 0
+            for column in range(start, min(start + group, columns)):
+                count += mask[row, column]
+            widest = max(widest, count)
+    return widest
+
+
+@kernel
+def block_counts(mask: Mask, block_rows: int, block_columns: int) -> Counts:
+    """Blocks with a kept weight in each block row; blocks at the edges may be cut."""
+    rows, columns = mask.shape
+    across = (columns + block_columns - 1) // block_columns
+    counts = np.zeros((rows + block_rows - 1) // block_rows, np.int64)
+    for block_row in range(counts.size):
+        used = np.zeros(across, np.bool_)
+        for row in range(block_row * block_rows, min((block_row + 1) * block_rows, rows)):
+            for block in range(across):
+                start = block * block_columns
+                for column in range(start, min(start + block_columns, columns)):
+                    used[block] |= mask[row, column]
+        count = 0
+        for block in range(across):
+            count += used[block]
+        counts[block_row] = count
+    return counts
+
+
+@kernel
+def vector_columns(mask: Mask, vector_rows: int, group: int) -> tuple[int, int]:
+    """Columns used per block of ``vector_rows`` rows and ``group`` columns: their sum, and the most in one block."""
+    rows, columns = mask.shape
+    total, widest = 0, 0
+    for first in range(0, rows, vector_rows):
+        used = np.zeros(columns, np.bool_)
+        for row in range(first, min(first + vector_rows, rows)):
+            for column in range(columns):
+                used[column] |= mask[row, column]
+        for start in range(0, columns, group):
+            count = 0
+            for column in range(start, min(start + group, columns)):
+                count += used[column]
+            total += count
+            widest = max(widest, count)
+    return total, widest
+
+
+@kernel
+def used_chunks(flat: Mask, chunk: int) -> int:
+    """Chunks of ``chunk`` consecutive elements of a flattened mask that hold a kept weight."""
+    used = 0
+    for start in range(0, flat.size, chunk):
+        any_kept = False
+        for i in range(start, min(start + chunk, flat.size)):
+            any_kept |= flat[i]
+        used += any_kept
+    return used

@@ -1,0 +1,26 @@
+"""The portable sparse × dense product on row-compressed weights: the reference every faster kernel must equal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simsparse.kernels._jit import kernel
+
+
+@kernel
+def spmm_rows(
+    pointers: NDArray[np.int64],
+    columns: NDArray[np.int32],
+    values: NDArray[Any],
+    x: NDArray[Any],
+    y: NDArray[Any],
+) -> None:
+    """``y += W @ x``; ``values``, ``x`` and ``y`` share the accumulator's dtype, ``x`` is (k, n), ``y`` is (m, n)."""
+    for row in range(pointers.size - 1):
+        for entry in range(pointers[row], pointers[row + 1]):
+            value, column = values[entry], columns[entry]
+            for j in range(x.shape[1]):
+                y[row, j] += value * x[column, j]

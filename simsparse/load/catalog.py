@@ -1,0 +1,113 @@
+"""Names of what ships with simsparse, and loading by name, file or inline text."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from simsparse.errors import FileError, UnknownNameError, UsageError
+
+if TYPE_CHECKING:
+    from simsparse.hardware import HardwareModel
+    from simsparse.ir import Workload
+
+FOLDERS = {"hardware": "hwmodels", "workload": "workloads"}
+
+
+def data_folder(kind: str) -> Path:
+    """The folder of bundled files: inside the installed package, or beside it in a checkout.
+
+    Raises
+    ------
+    FileError
+        If neither exists, as in a damaged installation.
+    """
+    package = Path(str(files("simsparse")))
+    for folder in (package / kind, package / ".." / kind):
+        if folder.is_dir():
+            return folder.resolve()
+    raise FileError([f"{package / kind}: expected the bundled files, got no such folder (install simsparse again)"])
+
+
+def names(kind: str) -> list[str]:
+    """Bundled names of a kind, ``"hardware"`` or ``"workload"``, sorted."""
+    return sorted(path.stem for path in data_folder(FOLDERS[kind]).glob("*.yaml"))
+
+
+def bundled_path(kind: str, name: str) -> Path | None:
+    """The file of a bundled name, or None."""
+    # compared, not joined: a name may not walk out of the folder
+    return data_folder(FOLDERS[kind]) / f"{name}.yaml" if name in names(kind) else None
+
+
+def load_hardware(name_or_path: str | Path) -> HardwareModel:
+    """A machine by bundled name or from a ``.yaml`` file.
+
+    Raises
+    ------
+    UnknownNameError
+        If no machine has that name; the message offers the nearest ones.
+    FileError
+        If the file has mistakes.
+    """
+    from simsparse.load.hardware_yaml import load_hardware_file
+
+    text = str(name_or_path)
+    if _is_file_name(text, (".yaml", ".yml")):
+        return load_hardware_file(text)
+    path = bundled_path("hardware", text)
+    if path is None:
+        hint = "simsparse list hardware, or a path that ends in .yaml"
+        raise UnknownNameError("hardware", _one_line(text), names("hardware"), hint=hint)
+    return load_hardware_file(path)
+
+
+def load_model(text: str | Path, *, batch: int | None = None, seq: int | None = None) -> Workload:
+    """A model by bundled name, ``.yaml`` or ``.onnx`` path, or inline ``gemm:M,K,N`` and ``conv:C,K,H,W,R,S,stride``.
+
+    Parameters
+    ----------
+    text
+        What to load.
+    batch, seq
+        Overrides of the model's own batch size and sequence length.
+
+    Raises
+    ------
+    UnknownNameError
+        If no model has that name.
+    FileError
+        If the file has mistakes.
+    UsageError
+        If inline text cannot be read, or an override does not apply.
+    """
+    for what, value in (("batch", batch), ("seq", seq)):
+        if value is not None and value < 1:
+            raise UsageError(f"{what}: expected a whole number >= 1, got {value} (leave it out for the model's own)")
+    text = str(text)
+    if text.startswith(("gemm:", "conv:")):
+        from simsparse.load.inline import load_inline
+
+        return load_inline(text, batch=batch, seq=seq)
+    if _is_file_name(text, (".onnx",)):
+        from simsparse.load.onnx_model import load_onnx
+
+        return load_onnx(text, batch=batch, seq=seq)
+    from simsparse.load.workload_yaml import load_workload_file
+
+    if _is_file_name(text, (".yaml", ".yml")):
+        return load_workload_file(text, batch=batch, seq=seq)
+    path = bundled_path("workload", text)
+    if path is None:
+        hint = "simsparse list workloads, a .yaml or .onnx path, or gemm:M,K,N"
+        raise UnknownNameError("model", _one_line(text), [*names("workload")], hint=hint)
+    return load_workload_file(path, batch=batch, seq=seq)
+
+
+def _is_file_name(text: str, endings: tuple[str, ...]) -> bool:
+    return text.lower().endswith(endings)
+
+
+def _one_line(text: str) -> str:
+    return "".join(char if char.isprintable() else "?" for char in text)[:100]

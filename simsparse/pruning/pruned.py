@@ -1,0 +1,131 @@
+"""A pruned workload: weights and masks of one layer at a time, made when asked for and not kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simsparse.errors import ShapeError
+from simsparse.ir import Layer, Workload
+from simsparse.pattern import NM, VNM, Pattern
+from simsparse.pruning.criteria import Criterion, Weights
+from simsparse.pruning.masks import prune_matrix
+from simsparse.pruning.profile import Profile
+from simsparse.pruning.select import Mask, Scores
+from simsparse.pruning.weights import seeded_weights
+
+
+def layer_weights(workload: Workload, layer: Layer, seed: int) -> NDArray[np.float32]:
+    """The model's own weights ``(m, k)`` of ``layer`` as float32, or seeded ones where it brought none.
+
+    Raises
+    ------
+    ShapeError
+        If the layer holds no weights, or the model's have another shape.
+    """
+    if layer.name not in workload.weights:
+        return seeded_weights(layer, seed)
+    weights: NDArray[Any] = workload.weights[layer.name]
+    if weights.shape != (layer.m, layer.k):
+        raise ShapeError(
+            f"layer {layer.name}: expected weights of shape ({layer.m}, {layer.k}), got {weights.shape}"
+        )
+    return weights.astype(np.float32, copy=False)
+
+
+def layer_scores(layer: Layer, criterion: Criterion, weights: Weights, seed: int) -> Scores:
+    """The criterion's scores ``(m, k)`` of ``layer``.
+
+    Raises
+    ------
+    ShapeError
+        If the criterion gives another shape.
+    """
+    scores = criterion.score(layer, weights, seed)
+    if scores.shape != (layer.m, layer.k):
+        raise ShapeError(
+            f"criterion {criterion}: expected scores of shape ({layer.m}, {layer.k}) for layer {layer.name},"
+            f" got {scores.shape}"
+        )
+    return scores
+
+
+def matrix_options(layer: Layer) -> dict[str, Any]:
+    """What `prune_matrix` and `tile_of` need to know about a layer besides its shape."""
+    positions = layer.conv.kernel_height * layer.conv.kernel_width if layer.conv else 1
+    return {
+        "heads": layer.heads,
+        "head_axis": layer.head_axis,
+        "kernel_positions": positions,
+        "groups": layer.groups,
+        "name": f"layer {layer.name}",
+    }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pruned:
+    """What is kept of a workload's weights, computed on demand: peak memory is 2 to 3 times the largest layer.
+
+    ``densities`` holds the planned density of each layer that the pattern touches. A weight that the model
+    brought as zero stays removed in every layer, whatever the pattern. Identical layers (``count``) share one
+    mask.
+    """
+
+    workload: Workload
+    pattern: Pattern
+    """What was asked for; `Dense` where only the model's own zeros count."""
+    criterion: Criterion
+    seed: int
+    densities: Mapping[str, float]
+    notes: tuple[str, ...] = ()
+    """Approximations to show with any result."""
+    profile: Profile | None = None
+    _sparsities: dict[str, float] = field(default_factory=dict, init=False, compare=False, repr=False)
+
+    def weights(self, layer: Layer) -> NDArray[np.float32]:
+        """Weights ``(m, k)`` before pruning: the model's own, or seeded ones."""
+        return layer_weights(self.workload, layer, self.seed)
+
+    def mask(self, layer: Layer) -> Mask | None:
+        """True where a weight ``(m, k)`` is kept; None where the layer is dense or holds no weights."""
+        if not layer.kind.has_weights:
+            return None
+        return self._mask(layer, lambda: self.weights(layer))
+
+    def weights_and_mask(self, layer: Layer) -> tuple[NDArray[np.float32], Mask | None]:
+        """Both at once, which draws or loads the weights once only."""
+        weights = self.weights(layer)
+        return weights, self._mask(layer, lambda: weights)
+
+    def sparsity_of(self, layer: Layer) -> float:
+        """Share of the layer's weights that the mask removes, exactly; the number is remembered."""
+        if layer.name not in self._sparsities:
+            self.mask(layer)
+        return self._sparsities.get(layer.name, 0.0)
+
+    def activation_density(self, layer: Layer) -> float | None:
+        """Share of non-zeros in the layer's input as published in the profile; None where nothing was."""
+        return None if self.profile is None else self.profile.activation_density(layer)
+
+    def _mask(self, layer: Layer, weights: Weights) -> Mask | None:
+        mask = self._pattern_mask(layer, weights) if layer.name in self.densities else None
+        if layer.name in self.workload.weights:
+            mask = _without_zeros(mask, weights())
+        self._sparsities[layer.name] = 0.0 if mask is None else 1.0 - np.count_nonzero(mask) / mask.size
+        return mask
+
+    def _pattern_mask(self, layer: Layer, weights: Weights) -> Mask:
+        scores = layer_scores(layer, self.criterion, weights, self.seed)
+        sparsity = None if isinstance(self.pattern, NM | VNM) else 1.0 - self.densities[layer.name]
+        return prune_matrix(scores, self.pattern, sparsity=sparsity, **matrix_options(layer))
+
+
+def _without_zeros(mask: Mask | None, weights: NDArray[np.float32]) -> Mask | None:
+    nonzero: Mask = weights != 0
+    if mask is not None:
+        return np.logical_and(mask, nonzero, out=mask)
+    return None if nonzero.all() else nonzero
