@@ -52,10 +52,17 @@ class Channel:
     name: str
     bytes_per_cycle: float
     latency_cycles: float = 0.0
+    component: str = ""
+    """What its bytes are counted and priced as; the name where empty. Two ports of one memory share it."""
 
     def __post_init__(self) -> None:
         if self.bytes_per_cycle <= 0 or self.latency_cycles < 0:
             raise ShapeError(f"channel {self.name}: expected bytes_per_cycle > 0 and latency_cycles >= 0")
+
+    @property
+    def priced_as(self) -> str:
+        """The component its bytes are counted under."""
+        return self.component or self.name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

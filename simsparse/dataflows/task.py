@@ -152,6 +152,8 @@ class LayerTask:
     support: FormatSupport
     footprint: Footprint
     dtype: str
+    ignore_capacity: bool = False
+    """Time the layer as if its weights fitted; for dense baselines of machines that keep all weights on chip."""
 
     @property
     def value_bits(self) -> int:

@@ -38,7 +38,7 @@ def encode(
     mask: NDArray[np.bool_] | None = None,
     pattern: Pattern | None = None,
 ) -> Encoded:
-    """Store the weights (m, k) that ``mask`` keeps (without one: those not zero) in a format or the format of a name.
+    """Store the weights (m, k) that ``mask`` keeps (without one: those not zero) in a format or a named one.
 
     ``pattern`` gives a named format its parameters, such as N and M.
 
@@ -56,7 +56,7 @@ def encode(
 
 
 def multiply(encoded: Encoded, x: ArrayLike) -> NDArray[Any]:
-    """``W @ x`` from stored weights, x of shape (k, n) or (k,); float32 sums for floats, int32 for 8-bit integers.
+    """``W @ x`` from stored weights, x of shape (k, n) or (k,); floats sum in float32, int8 in int32.
 
     Raises
     ------

@@ -14,14 +14,14 @@ _NATIVE_COMPARE = ("float32", "float64")
 
 
 def as_matrix(weights: ArrayLike, where: object) -> NDArray[Any]:
-    """``weights`` as a contiguous native matrix of a dtype whose zero is all-zero bits; errors start with ``where``."""
+    """``weights`` as a contiguous matrix of a dtype whose zero is all-zero bits; errors start with ``where``."""
     values = np.asarray(weights)
     _expect_matrix(values.shape, "weights", where)
     if not (values.dtype.kind in "iu" and values.dtype.isbuiltin == 1) and not values.dtype.name.startswith(
         _FLOATS
     ):
         raise FormatError(
-            f"{where}: expected weights of an integer or float dtype, got {values.dtype} (use float32, bfloat16, int8 …)"
+            f"{where}: expected an integer or float dtype, got {values.dtype} (use float32, bfloat16, int8 …)"
         )
     if not values.dtype.isnative:
         values = values.astype(values.dtype.newbyteorder("="))
@@ -53,6 +53,11 @@ def kept_mask(values: NDArray[Any]) -> NDArray[np.bool_]:
     raw = raw_bits(values)
     has_negative_zero = not values.dtype.name.endswith("fnuz")
     return np.asarray((raw << 1 if has_negative_zero else raw) != 0, np.bool_)
+
+
+def count_kept(mask: NDArray[np.bool_]) -> int:
+    """True elements of ``mask``."""
+    return int(np.count_nonzero(mask))
 
 
 def value_width(dtype: np.dtype[Any]) -> int:

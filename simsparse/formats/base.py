@@ -1,9 +1,11 @@
-"""What a storage format is: a frozen value that turns a matrix into stored arrays and back, and knows their bits.
+"""What a storage format is: a frozen value that turns a matrix into stored arrays and back and counts bits.
 
-One rule makes every format exact: **a padding slot holds all-zero bits**. Reading therefore never has to tell padding
-from weights; it drops all-zero values, and a kept +0 reads back as the +0 it was. Kept positions come from the mask.
+One rule makes every format exact: **a padding slot holds all-zero bits**. Reading therefore never has to tell
+padding from weights; it drops all-zero values, and a kept +0 reads back as the +0 it was. Kept positions come
+from the mask.
 
-Weights travel as *raw* unsigned integers of the same width, so NaN payloads, −0.0 and any float type survive unread.
+Weights travel as *raw* unsigned integers of the same width, so NaN payloads, −0.0 and any float type survive
+unread.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ Raw = NDArray[Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Field:
-    """One stored array: each element of ``data`` takes ``bits`` bits, and ``padding`` elements hold no real entry."""
+    """One stored array: each element of ``data`` takes ``bits`` bits; ``padding`` of them hold no real entry."""
 
     data: NDArray[Any]
     bits: int
@@ -58,8 +60,9 @@ class Field:
 class Footprint:
     """Storage of one matrix in bits, in three parts that add up to all of it.
 
-    ``value_bits`` are the kept weights, ``metadata_bits`` positions and pointers of real entries, ``padding_bits`` all
-    of the padding entries: value slot and its metadata. ``stored_values`` counts value slots, padding included.
+    ``value_bits`` are the kept weights, ``metadata_bits`` positions and pointers of real entries,
+    ``padding_bits`` all of the padding entries: value slot and its metadata. ``stored_values`` counts value
+    slots, padding included.
     """
 
     value_bits: int
@@ -90,7 +93,7 @@ class Footprint:
 class Encoded:
     """A matrix of ``shape`` (m, k) and ``dtype`` as ``format`` stores it: named arrays in storage order.
 
-    Field widths and counts belong to the layer's description, not to the stored bits.
+    Field widths and sizes describe the encoding and are not among its bits.
     """
 
     format: SparseFormat
@@ -116,7 +119,7 @@ class Encoded:
         return self.format.decode(self)
 
     def pack(self) -> bytes:
-        """All fields bit-packed one after the other, least significant bit first: ``footprint.total_bytes`` bytes."""
+        """All fields bit-packed, one after the other, least significant bit first; ``total_bytes`` long."""
         from simsparse.formats.packing import pack_fields
 
         return pack_fields(self.fields.values())
@@ -146,8 +149,8 @@ class Encoded:
 class SparseFormat(ABC):
     """A storage format. Subclasses are frozen dataclasses whose fields are the format's parameters.
 
-    A subclass writes three hooks: ``encode_fields``, ``entries`` and ``count_bits``; and ``conform`` if it cannot hold
-    every mask. It must store all-zero bits in padding slots.
+    A subclass writes three hooks: ``encode_fields``, ``entries`` and ``count_bits``; and ``conform`` if it
+    cannot hold every mask. It must store all-zero bits in padding slots.
     """
 
     __slots__ = ()
@@ -157,7 +160,7 @@ class SparseFormat(ABC):
     """How the first parameters are written in ``str()``, such as ``{keep}:{group}``."""
 
     @classmethod
-    def for_pattern(cls, pattern: Pattern | None) -> Self:  # noqa: ARG003  (formats without pattern parameters)
+    def for_pattern(cls, pattern: Pattern | None) -> Self:  # noqa: ARG003  (most formats take nothing from it)
         """The format with the parameters that suit ``pattern``, or its defaults."""
         return cls()
 

@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from simsparse.formats.arrays import count_kept
 from simsparse.formats.base import Encoded, Field, Footprint, Mask, Raw, SparseFormat
 from simsparse.formats.fields import metadata_field, values_field
 from simsparse.formats.kept import kept_entries
@@ -26,7 +27,7 @@ class BitmaskFormat(SparseFormat):
         return np.flatnonzero(encoded.raw("mask")), encoded.raw("values")
 
     def count_bits(self, mask: Mask, value_bits: int) -> Footprint:
-        kept = int(np.count_nonzero(mask))
+        kept = count_kept(mask)
         return Footprint(
             value_bits=kept * value_bits, metadata_bits=mask.size, padding_bits=0, stored_values=kept
         )

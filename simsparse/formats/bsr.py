@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from simsparse.formats.arrays import chosen_width, nonzero_slots
 from simsparse.formats.base import Encoded, Field, Footprint, Mask, Raw, SparseFormat
 from simsparse.formats.fields import expect_parameter, metadata_field, values_field
-from simsparse.formats.kept import pointers_of
-from simsparse.kernels.count_mask import block_counts
+from simsparse.formats.kept import Kept, kept_entries, pointers_of
+from simsparse.kernels.count_kept import block_counts
 from simsparse.kernels.encode_blocks import fill_blocks
 from simsparse.pattern import Block, Pattern
 
@@ -43,16 +43,17 @@ class BsrFormat(SparseFormat):
         return cls(rows=pattern.rows, columns=pattern.columns) if isinstance(pattern, Block) else cls()
 
     def encode_fields(self, raw: Raw, mask: Mask) -> dict[str, Field]:
-        pointers = pointers_of(block_counts(mask, self.rows, self.columns))
+        kept = kept_entries(mask)
+        pointers = pointers_of(self._blocks_per_row(kept))
         blocks = int(pointers[-1])
         index_bits, pointer_bits = self._widths(mask, blocks)
         values = np.zeros((blocks, self.rows, self.columns), raw.dtype)
         indices = np.empty(blocks, np.int32)
-        fill_blocks(raw, mask, pointers, values, indices)
+        fill_blocks(raw, kept.pointers, kept.columns, pointers, values, indices)
         return {
             "pointers": metadata_field(pointers, pointer_bits),
             "columns": metadata_field(indices, index_bits),
-            "values": values_field(values, padding=values.size - np.count_nonzero(mask)),
+            "values": values_field(values, padding=values.size - kept.nnz),
         }
 
     def entries(self, encoded: Encoded) -> tuple[NDArray[np.int64], Raw]:
@@ -66,17 +67,20 @@ class BsrFormat(SparseFormat):
         return row * encoded.shape[1] + column, raw[slots]
 
     def count_bits(self, mask: Mask, value_bits: int) -> Footprint:
-        kept = int(np.count_nonzero(mask))
-        per_row = block_counts(mask, self.rows, self.columns)
+        kept = kept_entries(mask)
+        per_row = self._blocks_per_row(kept)
         blocks = int(per_row.sum())
         index_bits, pointer_bits = self._widths(mask, blocks)
         slots = blocks * self.rows * self.columns
         return Footprint(
-            value_bits=kept * value_bits,
+            value_bits=kept.nnz * value_bits,
             metadata_bits=blocks * index_bits + (per_row.size + 1) * pointer_bits,
-            padding_bits=(slots - kept) * value_bits,
+            padding_bits=(slots - kept.nnz) * value_bits,
             stored_values=slots,
         )
+
+    def _blocks_per_row(self, kept: Kept) -> NDArray[np.int64]:
+        return block_counts(kept.pointers, kept.columns, kept.shape[1], self.rows, self.columns)
 
     def _widths(self, mask: Mask, blocks: int) -> tuple[int, int]:
         across = -(-mask.shape[1] // self.columns)

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from simsparse.formats.arrays import chosen_width
+from simsparse.formats.arrays import chosen_width, count_kept
 from simsparse.formats.base import Encoded, Field, Footprint, Mask, Raw, SparseFormat
 from simsparse.formats.fields import expect_parameter, metadata_field, values_field
 from simsparse.formats.kept import kept_entries
@@ -16,7 +16,7 @@ from simsparse.formats.kept import kept_entries
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CooFormat(SparseFormat):
-    """Coordinates: ``ceil(log2 m) + ceil(log2 k)`` bits per kept weight, or ``index_bits`` for each of the two."""
+    """Coordinates: ``ceil(log2 m) + ceil(log2 k)`` bits per kept weight, or ``index_bits`` each."""
 
     name: ClassVar[str] = "coo"
 
@@ -38,7 +38,7 @@ class CooFormat(SparseFormat):
         return encoded.indices("rows") * encoded.shape[1] + encoded.indices("columns"), encoded.raw("values")
 
     def count_bits(self, mask: Mask, value_bits: int) -> Footprint:
-        kept = int(np.count_nonzero(mask))
+        kept = count_kept(mask)
         return Footprint(
             value_bits=kept * value_bits,
             metadata_bits=kept * sum(self._widths(mask)),

@@ -1,4 +1,4 @@
-"""Column-compressed storage, in one bank or spread over the banks of a broadcast machine, with runs if wanted."""
+"""Column-compressed storage, in one bank or spread over those of a broadcast machine, with runs if wanted."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _ABSOLUTE = 62  # a shift no gap survives: absolute indices never need padding
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CscFormat(SparseFormat):
-    """Compressed columns. Row o lies in bank ``o % banks`` as its local row ``o // banks``; each bank is a CSC matrix.
+    """Compressed columns. Row o lies in bank ``o % banks`` as local row ``o // banks``; each bank is CSC.
 
-    With ``run_bits`` 0 an entry holds its local row, else the zeros since the last entry of its column: a kept weight
-    after z zeros costs ``1 + z // 2**run_bits`` entries, the extra ones (longest run, value zero) are padding, and
-    zeros after the last kept weight cost nothing. ``CscFormat(banks=64, run_bits=4, pointer_bits=16)`` is EIE's storage.
-    Pointers count inside their bank: k + 1 per bank.
+    With ``run_bits`` 0 an entry holds its local row, else the zeros since the last entry of its column: a
+    kept weight after z zeros costs ``1 + z // 2**run_bits`` entries, the extra ones (longest run, value zero)
+    are padding, and zeros after the last kept weight cost nothing. ``CscFormat(banks=64, run_bits=4,
+    pointer_bits=16)`` is EIE's storage. Pointers count inside their bank: k + 1 per bank.
 
     Source: Han et al., EIE, ISCA 2016, section III.
     """
@@ -45,7 +45,7 @@ class CscFormat(SparseFormat):
         expect_parameter(self, "pointer_bits", 1, 64)
         if self.run_bits and self.index_bits is not None:
             raise FormatError(
-                f"csc: expected run_bits or index_bits, got both ({self.run_bits}, {self.index_bits}) (drop one)"
+                f"csc: expected run_bits or index_bits, got {self.run_bits} and {self.index_bits} (drop one)"
             )
 
     def encode_fields(self, raw: Raw, mask: Mask) -> dict[str, Field]:

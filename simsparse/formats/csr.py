@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from simsparse.formats.arrays import chosen_width
+from simsparse.formats.arrays import chosen_width, count_kept
 from simsparse.formats.base import Encoded, Field, Footprint, Mask, Raw, SparseFormat
 from simsparse.formats.fields import expect_parameter, metadata_field, values_field
 from simsparse.formats.kept import kept_entries
@@ -45,7 +45,7 @@ class CsrFormat(SparseFormat):
         return rows * k + encoded.indices("columns"), encoded.raw("values")
 
     def count_bits(self, mask: Mask, value_bits: int) -> Footprint:
-        kept = int(np.count_nonzero(mask))
+        kept = count_kept(mask)
         index_bits, pointer_bits = self._widths(mask, kept)
         return Footprint(
             value_bits=kept * value_bits,

@@ -19,8 +19,8 @@ from simsparse.kernels.count_kept import largest_gap
 class DeltaFormat(SparseFormat):
     """The first kept weight's position in ``ceil(log2(m k))`` bits, then distances in ``ceil(log2 d)`` bits.
 
-    d is the largest distance between neighbours in row-major order; a distance is stored less one, so neighbours that
-    all touch need no bits. No padding.
+    d is the largest distance between neighbours in row-major order; a distance is stored less one, so
+    neighbours that all touch need no bits. No padding.
 
     Source: Hoefler et al., Sparsity in deep learning, JMLR 22, 2021, section 2.2.
     """

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from simsparse.formats.arrays import nonzero_slots
+from simsparse.formats.arrays import count_kept, nonzero_slots
 from simsparse.formats.base import Encoded, Field, Footprint, Mask, Raw, SparseFormat
 from simsparse.formats.fields import values_field
 
@@ -21,7 +21,7 @@ class DenseFormat(SparseFormat):
 
     def encode_fields(self, raw: Raw, mask: Mask) -> dict[str, Field]:
         values = raw * mask  # integer product: keeps bits, clears removed weights
-        return {"values": values_field(values, padding=mask.size - np.count_nonzero(mask))}
+        return {"values": values_field(values, padding=mask.size - count_kept(mask))}
 
     def entries(self, encoded: Encoded) -> tuple[NDArray[np.int64], Raw]:
         raw = encoded.raw("values")
@@ -29,7 +29,7 @@ class DenseFormat(SparseFormat):
         return slots, raw[slots]
 
     def count_bits(self, mask: Mask, value_bits: int) -> Footprint:
-        kept = int(np.count_nonzero(mask))
+        kept = count_kept(mask)
         return Footprint(
             value_bits=kept * value_bits,
             metadata_bits=0,

@@ -20,8 +20,8 @@ from simsparse.kernels.encode_rows import fill_diagonals
 class DiaFormat(SparseFormat):
     """Offsets of the used diagonals (column − row + m − 1) and ``min(m, k)`` slots for each of them.
 
-    Meant for banded matrices. It explodes for random masks: those use nearly all m + k − 1 diagonals, so a square matrix
-    takes up to twice its dense size.
+    Meant for banded matrices. It explodes for random masks: those use nearly all m + k − 1 diagonals, so a
+    square matrix takes up to twice its dense size.
 
     Source: Saad, Iterative Methods for Sparse Linear Systems, 2nd ed., section 3.4.
     """

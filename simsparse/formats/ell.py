@@ -18,7 +18,7 @@ from simsparse.kernels.encode_rows import fill_lanes
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EllFormat(SparseFormat):
-    """m rows of as many (column, value) slots as the fullest row has kept weights; unused slots are padding."""
+    """m rows of as many (column, value) slots as the fullest row keeps weights; unused slots are padding."""
 
     name: ClassVar[str] = "ell"
 

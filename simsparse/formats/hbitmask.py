@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from simsparse.formats.arrays import count_kept
 from simsparse.formats.base import Encoded, Field, Footprint, Mask, Raw, SparseFormat
 from simsparse.formats.fields import expect_parameter, metadata_field, values_field
 from simsparse.formats.kept import kept_entries
@@ -32,7 +33,7 @@ class HierarchicalBitmaskFormat(SparseFormat):
         blocks = self._blocks(mask)
         bits = np.zeros((blocks, self.block), np.bool_)
         bits.reshape(-1)[: mask.size] = mask.reshape(-1)
-        used = bits.any(axis=1)
+        used = np.any(bits, axis=1, keepdims=False)
         padding = blocks * self.block - mask.size if used[-1] else 0
         return {
             "blocks": metadata_field(used, 1),
@@ -46,7 +47,7 @@ class HierarchicalBitmaskFormat(SparseFormat):
         return used[block] * self.block + inside, encoded.raw("values")
 
     def count_bits(self, mask: Mask, value_bits: int) -> Footprint:
-        kept, blocks = int(np.count_nonzero(mask)), self._blocks(mask)
+        kept, blocks = count_kept(mask), self._blocks(mask)
         flat = mask.reshape(-1)
         outside = blocks * self.block - mask.size if flat[(blocks - 1) * self.block :].any() else 0
         return Footprint(

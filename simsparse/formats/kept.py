@@ -1,4 +1,4 @@
-"""The kept entries of a mask in row-major order: the skeleton every encoder and most closed forms start from."""
+"""The kept entries of a mask in row-major order: where encoders and most closed forms start."""
 
 from __future__ import annotations
 

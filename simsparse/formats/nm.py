@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simsparse.errors import FormatError
-from simsparse.formats.arrays import nonzero_slots, tight_width
+from simsparse.formats.arrays import count_kept, nonzero_slots, tight_width
 from simsparse.formats.base import Encoded, Field, Footprint, Mask, Raw, SparseFormat
 from simsparse.formats.fields import expect_parameter, metadata_field, values_field
+from simsparse.formats.kept import kept_entries
 from simsparse.kernels.count_mask import widest_group
 from simsparse.kernels.encode_blocks import fill_groups
 from simsparse.pattern import NM, VNM, Pattern
@@ -19,10 +20,10 @@ from simsparse.pattern import NM, VNM, Pattern
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NmFormat(SparseFormat):
-    """``keep`` (value, position) slots per group of ``group`` along k; a position takes ``ceil(log2 group)`` bits.
+    """``keep`` (value, position) slots per group of ``group`` along k; positions take ``ceil(log2 group)`` bits.
 
-    Groups with fewer kept weights have padding slots, and so has the last group where k is no multiple of ``group``.
-    Positions of a group rise strictly, as 2:4 hardware expects; padding slots take free positions.
+    Groups with fewer kept weights have padding slots, and so has the last group where k is no multiple of
+    ``group``. Positions of a group rise strictly, as 2:4 hardware expects; padding slots take free positions.
     """
 
     name: ClassVar[str] = "nm"
@@ -48,24 +49,27 @@ class NmFormat(SparseFormat):
             )
 
     def encode_fields(self, raw: Raw, mask: Mask) -> dict[str, Field]:
+        kept = kept_entries(mask)
         shape = (mask.shape[0], -(-mask.shape[1] // self.group), self.keep)
         values, positions = np.zeros(shape, raw.dtype), np.zeros(shape, np.uint16)
-        fill_groups(raw, mask, self.group, values, positions)
-        padding = values.size - np.count_nonzero(mask)
+        if values.size:
+            flat = values.reshape(-1), positions.reshape(-1)
+            fill_groups(raw, kept.pointers, kept.columns, self.keep, self.group, *flat)
+        padding = values.size - kept.nnz
         return {
             "positions": metadata_field(positions, tight_width(self.group), padding),
             "values": values_field(values, padding),
         }
 
     def entries(self, encoded: Encoded) -> tuple[NDArray[np.int64], Raw]:
-        m, k = encoded.shape
+        k = encoded.shape[1]
         raw = encoded.raw("values")
         slots = nonzero_slots(raw)
         row, group = np.divmod(slots // max(1, self.keep), -(-k // self.group))
         return row * k + group * self.group + encoded.indices("positions")[slots], raw[slots]
 
     def count_bits(self, mask: Mask, value_bits: int) -> Footprint:
-        kept = int(np.count_nonzero(mask))
+        kept = count_kept(mask)
         slots = mask.shape[0] * -(-mask.shape[1] // self.group) * self.keep
         position_bits = tight_width(self.group)
         return Footprint(

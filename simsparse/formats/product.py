@@ -1,4 +1,4 @@
-"""``W @ x`` from any stored form. This is the seam: a faster kernel replaces ``multiply_rows`` and nothing else.
+"""``W @ x`` from any stored form. The seam for speed: a faster kernel replaces ``multiply_rows`` only.
 
 Any format's entries become compressed rows once, and one portable kernel multiplies those.
 """
@@ -44,8 +44,8 @@ def compress_rows(encoded: Encoded) -> CompressedRows:
 def multiply_rows(weights: CompressedRows, x: ArrayLike) -> NDArray[Any]:
     """``W @ x`` with x of shape (k, n) or (k,).
 
-    Accumulates and returns float64 where an operand is float64, float32 for all other floats, int32 for operands of at
-    most 8 bits, and int64 for wider integers (integer overflow wraps).
+    Accumulates and returns float64 where an operand is float64, float32 for all other floats, int32 for
+    operands of at most 8 bits, and int64 for wider integers (integer overflow wraps).
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Which formats there are: the built-in ones, and those other packages offer as ``simsparse.formats`` entry points.
+"""Which formats there are: the built-in ones, and those other packages register as entry points.
 
 Formats load on first use: listing their names imports none of them.
 """
@@ -70,7 +70,7 @@ def format_class(name: str) -> type[SparseFormat]:
 
 
 def make_format(text: str, *, pattern: Pattern | None = None) -> SparseFormat:
-    """The format that ``text`` names: a bare name, or one with parameters such as ``csc:banks=64:run_bits=4``.
+    """The format that ``text`` names: a bare name, or one with parameters (``csc:banks=64:run_bits=4``).
 
     A bare name takes its parameters from ``pattern`` where they fit (N:M, V:N:M, block), else its defaults.
 

@@ -19,9 +19,9 @@ from simsparse.kernels.encode_rows import fill_runs
 class _RunLengthFormat(SparseFormat):
     """Entries (run, value) in row-major order, rows joined end to end.
 
-    A run counts 0 … 2**run_bits − 1 zeros. A kept weight after z zeros costs ``1 + z // 2**run_bits`` entries; the
-    extra ones hold the longest run and the value zero, stand for 2**run_bits zeros each, and are padding. Zeros after
-    the last kept weight cost nothing: the shape tells them.
+    A run counts 0 … 2**run_bits − 1 zeros. A kept weight after z zeros costs ``1 + z // 2**run_bits``
+    entries; the extra ones hold the longest run and the value zero, stand for 2**run_bits zeros each, and are
+    padding. Zeros after the last kept weight cost nothing: the shape tells them.
     """
 
     __slots__ = ()
@@ -66,9 +66,10 @@ class Rle4Format(_RunLengthFormat):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rle5Format(_RunLengthFormat):
-    """Run-length code with 5-bit runs, as in Eyeriss: up to 31 zeros before a value, an extra entry for each further 32.
+    """Run-length code with 5-bit runs: up to 31 zeros before a value, an extra entry for each further 32.
 
-    Source: Chen et al., Eyeriss, IEEE JSSC 52(1), 2017, section V-B (there three entries share a 64-bit word).
+    Source: Chen et al., Eyeriss, IEEE JSSC 52(1), 2017, section V-B (there three entries share a 64-bit
+    word).
     """
 
     name: ClassVar[str] = "rle5"

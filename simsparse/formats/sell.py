@@ -20,8 +20,8 @@ from simsparse.kernels.encode_rows import fill_lanes
 class SellFormat(SparseFormat):
     """Slices of ``slice_rows`` (C) rows, each as wide as its fullest row, stored column by column.
 
-    With ``sigma`` > 1 the rows of each window of ``sigma`` are sorted by kept weights, and the row order is stored. The
-    last slice is filled up to C rows. Pointers give the first slot of each slice.
+    With ``sigma`` > 1 the rows of each window of ``sigma`` are sorted by kept weights, and the row order is
+    stored. The last slice is filled up to C rows. Pointers give the first slot of each slice.
 
     Source: Kreutzer et al., A unified sparse matrix data format, SIAM J. Sci. Comput. 36(5), 2014.
     """

@@ -1,6 +1,7 @@
 """The text form of a format: ``csr``, ``nm:2:4``, ``bsr:4x1``, ``csc:banks=64:run_bits=4``.
 
-A name, then the parameters a format has a shorthand for, then ``key=value`` for each one that differs from its default.
+A name, then the parameters a format has a shorthand for, then ``key=value`` for each one that differs from
+its default.
 """
 
 from __future__ import annotations

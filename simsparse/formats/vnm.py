@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simsparse.errors import FormatError
-from simsparse.formats.arrays import nonzero_slots, tight_width
+from simsparse.formats.arrays import count_kept, nonzero_slots, tight_width
 from simsparse.formats.base import Encoded, Field, Footprint, Mask, Raw, SparseFormat
 from simsparse.formats.fields import expect_parameter, metadata_field, values_field
 from simsparse.kernels.count_mask import vector_columns, widest_group
@@ -22,10 +22,11 @@ _PLACE_BITS = tight_width(_COLUMNS)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VnmFormat(SparseFormat):
-    """Per block of ``rows`` rows and ``group`` columns four column positions, then ``keep`` slots per row of it.
+    """Per block of ``rows`` × ``group`` weights four column positions, then ``keep`` slots per row.
 
-    A column position takes ``ceil(log2 group)`` bits, a slot its value and 2 bits for its place among the four.
-    Padding: slots without a kept weight, columns no kept weight uses, and the last block filled up to ``rows`` rows.
+    A column position takes ``ceil(log2 group)`` bits, a slot its value and 2 bits for its place among the
+    four. Padding: slots without a kept weight, columns no kept weight uses, and the last block filled up to
+    ``rows`` rows.
 
     Source: Castro et al., VENOM, SC 2023, section 4.
     """
@@ -69,9 +70,9 @@ class VnmFormat(SparseFormat):
         shape = (blocks * self.rows, groups, self.keep)
         values, places = np.zeros(shape, raw.dtype), np.zeros(shape, np.uint8)
         fill_vectors(raw, mask, self.group, self.rows, chosen, values, places)
-        padding = values.size - np.count_nonzero(mask)
+        padding = values.size - count_kept(mask)
         return {
-            "columns": metadata_field(chosen, tight_width(self.group), chosen.size - used),
+            "columns": metadata_field(chosen, tight_width(self.group), chosen.size - int(used)),
             "places": metadata_field(places, _PLACE_BITS, padding),
             "values": values_field(values, padding),
         }
@@ -86,7 +87,7 @@ class VnmFormat(SparseFormat):
         return row * encoded.shape[1] + column, raw[slots]
 
     def count_bits(self, mask: Mask, value_bits: int) -> Footprint:
-        kept = int(np.count_nonzero(mask))
+        kept = count_kept(mask)
         blocks, groups = self._blocks(mask.shape)
         used, _ = vector_columns(mask, self.rows, self.group)
         column_bits, slots = tight_width(self.group), blocks * self.rows * groups * self.keep

@@ -45,8 +45,6 @@ class BroadcastCscParameters:
     family: Literal["broadcast-csc"] = "broadcast-csc"
     queue_depth: int
     run_bits: int
-    weight_bits: int
-    pointer_bits: int
     destination_registers: int
     """Outputs accumulated per PE and pass."""
     entries_per_pe: int
@@ -62,8 +60,6 @@ class ScalarCscParameters:
     """One PE that multiplies only nonzero weights with nonzero activations, both compressed by column."""
 
     family: Literal["scalar-csc"] = "scalar-csc"
-    input_entries: int
-    weight_entries: int
     psum_entries: int
     """Partial sums held: the rows of W worked on at once for one output position."""
     macs_per_pair: int = 1

@@ -1,9 +1,139 @@
-"""Parameters of the GPU family: thread-block tiles on streaming multiprocessors."""
+"""Parameters of the GPU family: thread-block tiles on streaming multiprocessors.
+
+Tile shapes, accumulate type and raster order are facts of a library, taken from its source where it is open; they
+are inputs of the model like the clock is. One block per kernel family, so that another GPU is another YAML file.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
+
+from simsparse.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ThreadBlockTile:
+    """One tile a library can choose."""
+
+    shape: tuple[int, int, int]
+    """Output rows, output columns, and positions of k per slice."""
+    blocks_per_unit: int
+    """Thread blocks resident on one SM."""
+    stages: int
+    """Slices in flight per block: the buffers of its software pipeline."""
+    fill_cycles: float
+    """From a block's start to its first load: set-up and barriers that nothing in the block overlaps."""
+    preference: float = 1.0
+    """How the library's heuristic discounts the tile against its arithmetic; 1 for the largest tiles."""
+
+    def __post_init__(self) -> None:
+        if min(*self.shape, self.blocks_per_unit, self.stages) < 1 or self.fill_cycles < 0:
+            raise UsageError(f"tile {self}: expected sizes >= 1 and fill_cycles >= 0, got {self.shape}")
+        if not 0 < self.preference <= 1:
+            raise UsageError(f"tile {self}: expected a preference in (0, 1], got {self.preference:g}")
+
+    @property
+    def rows(self) -> int:
+        """Output rows."""
+        return self.shape[0]
+
+    @property
+    def columns(self) -> int:
+        """Output columns."""
+        return self.shape[1]
+
+    @property
+    def depth(self) -> int:
+        """Positions of k per slice."""
+        return self.shape[2]
+
+    def __str__(self) -> str:
+        return f"{self.rows}x{self.columns}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TileKernel:
+    """A library's dense tile kernel on the matrix pipe."""
+
+    tiles: tuple[ThreadBlockTile, ...]
+    efficiency: float
+    """Share of the pipe's rate inside the main loop."""
+    raster_group: int = 1
+    """Row panels whose blocks are neighbours in dispatch order; 1 is columns fastest, 0 is rows fastest."""
+    maximum_split: int = 1
+    """Largest split of k over blocks when the tiles alone leave SMs idle."""
+    split_below_utilisation: float = 0.9
+    output_copies: int = 0
+    """Extra read-and-write passes over the output, such as a transposition afterwards."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StructuredKernel:
+    """An N:M tile kernel: the pipe skips the removed weights of each group along k."""
+
+    keep: int
+    group: int
+    rate_factor: float
+    """Rate against the dense pipe; at most group / keep."""
+    dtypes: tuple[str, ...]
+    kernel: TileKernel
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VectorRowKernel:
+    """Unstructured rows on the vector cores: a block holds ``rows`` rows by one line of columns (Sputnik)."""
+
+    rows: int
+    line_bytes: int
+    """Bytes of one row of the inputs that a block loads per kept weight."""
+    cycles_per_load: float
+    """Issue and L1 limit: SM cycles per kept weight and line."""
+    block_cycles: float
+    """SM cycles to start and end a block."""
+    extra_entries: int
+    """Entries each row pays on top of its kept weights (alignment of the vector loads)."""
+    round_entries: int
+    """Rows are processed in whole multiples of this many entries."""
+    resident_rows: int
+    """Rows resident on one SM that share lines through its L1."""
+    blocks_per_unit: int
+    dtypes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlockRowKernel:
+    """Kept blocks on the matrix pipe: a thread block takes one block row by ``columns`` outputs."""
+
+    columns: int
+    minimum_block: int
+    """Smallest block side the kernel takes."""
+    reference_block: int
+    efficiency: float
+    """Share of the dense rate at which a kept block of ``reference_block`` squared runs."""
+    efficiency_limit: float
+    """The share for large blocks; between, it grows with the square root of the block's area."""
+    slice_depth: int
+    """Positions of k loaded per pipeline stage, in whole blocks."""
+    blocks_per_unit: int
+    stages: int
+    fill_cycles: float
+    dtypes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DirectKernel:
+    """Depthwise and narrow grouped convolutions on the vector cores, one output per thread and step."""
+
+    macs_per_cycle: Mapping[str, float]
+    """Vector multiply-adds per cycle and SM, by dtype."""
+    efficiency: float
+    outputs_per_block: int
+    blocks_per_unit: int
+    fill_cycles: float
+    below_rows: int
+    """Grouped convolutions with fewer output channels per group than this take this kernel."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -11,3 +141,28 @@ class GpuTilesParameters:
     """Thread-block tiles dispatched to SMs; see ``dataflows/gpu_tiles.py``."""
 
     family: Literal["gpu-tiles"] = "gpu-tiles"
+    dram_efficiency: float
+    """Sustained share of the DRAM bandwidth."""
+    power_ratio: float
+    """Power budget by power of the matrix pipes in full use; 1 or more where the clock is never cut."""
+    matrix_dtypes: tuple[str, ...]
+    """Dtypes of the matrix pipe; the others run on the vector cores, where power never cuts the clock."""
+    matrix_k_step: int
+    """Positions of k that one matrix instruction consumes."""
+    register_bytes_per_mac: float
+    """Register-file traffic per multiply on the matrix pipe (fragments and accumulators)."""
+    vector_register_bytes_per_mac: float
+    """The same on the vector cores: two operands and the accumulator read and written."""
+    warp_tile: int
+    """Side of the output tile of one warp: each operand is read from shared memory once per warp row or column."""
+    dense: TileKernel
+    structured: StructuredKernel | None = None
+    csr: VectorRowKernel | None = None
+    bsr: BlockRowKernel | None = None
+    direct: DirectKernel
+
+    def __post_init__(self) -> None:
+        if not 0 < self.dram_efficiency <= 1 or self.power_ratio <= 0 or self.matrix_k_step < 1 or self.warp_tile < 1:
+            raise UsageError("gpu-tiles: expected dram_efficiency in (0, 1], power_ratio > 0, matrix_k_step, warp_tile >= 1")
+        if not self.dense.tiles:
+            raise UsageError("gpu-tiles: dense: expected at least one tile, got none")

@@ -40,7 +40,8 @@ def bank_column_entries(
 ) -> NDArray[np.int64]:
     """Stored entries, padding included, of each column in each bank: shape ``(banks, k)``.
 
-    Row o is row ``o // banks`` of bank ``o % banks``; each full ``2**run_shift`` zeros before an entry cost one more.
+    Row o is row ``o // banks`` of bank ``o % banks``; each full ``2**run_shift`` zeros before an entry cost
+    one more.
     """
     entries = np.zeros((banks, row_length), np.int64)
     last = np.full((banks, row_length), -1, np.int64)
@@ -62,3 +63,21 @@ def used_diagonals(pointers: Counts, columns: Columns, row_length: int) -> NDArr
         for entry in range(pointers[row], pointers[row + 1]):
             used[columns[entry] - row + rows - 1] = True
     return used
+
+
+@kernel
+def block_counts(
+    pointers: Counts, columns: Columns, row_length: int, block_rows: int, block_columns: int
+) -> NDArray[np.int64]:
+    """Blocks with a kept weight in each block row; blocks at the edges may be cut."""
+    rows = pointers.size - 1
+    across = (row_length + block_columns - 1) // block_columns
+    counts = np.zeros((rows + block_rows - 1) // block_rows, np.int64)
+    seen = np.full(across, -1, np.int64)
+    for row in range(rows):
+        block_row = row // block_rows
+        for entry in range(pointers[row], pointers[row + 1]):
+            block = columns[entry] // block_columns
+            counts[block_row] += seen[block] != block_row
+            seen[block] = block_row
+    return counts

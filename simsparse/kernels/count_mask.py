@@ -29,39 +29,24 @@ def row_counts(mask: Mask) -> Counts:
 def widest_group(mask: Mask, group: int) -> int:
     """Most kept weights in any ``group`` consecutive ones of a row; the last group may be short."""
     rows, columns = mask.shape
+    full = columns // group
     widest = 0
     for row in range(rows):
-        for start in range(0, columns, group):
+        for g in range(full):
             count = 0
-            for column in range(start, min(start + group, columns)):
-                count += mask[row, column]
+            for position in range(group):
+                count += mask[row, g * group + position]
             widest = max(widest, count)
+        count = 0
+        for column in range(full * group, columns):
+            count += mask[row, column]
+        widest = max(widest, count)
     return widest
 
 
 @kernel
-def block_counts(mask: Mask, block_rows: int, block_columns: int) -> Counts:
-    """Blocks with a kept weight in each block row; blocks at the edges may be cut."""
-    rows, columns = mask.shape
-    across = (columns + block_columns - 1) // block_columns
-    counts = np.zeros((rows + block_rows - 1) // block_rows, np.int64)
-    for block_row in range(counts.size):
-        used = np.zeros(across, np.bool_)
-        for row in range(block_row * block_rows, min((block_row + 1) * block_rows, rows)):
-            for block in range(across):
-                start = block * block_columns
-                for column in range(start, min(start + block_columns, columns)):
-                    used[block] |= mask[row, column]
-        count = 0
-        for block in range(across):
-            count += used[block]
-        counts[block_row] = count
-    return counts
-
-
-@kernel
 def vector_columns(mask: Mask, vector_rows: int, group: int) -> tuple[int, int]:
-    """Columns used per block of ``vector_rows`` rows and ``group`` columns: their sum, and the most in one block."""
+    """Columns used per block of ``vector_rows`` × ``group``: their sum, and the most in one block."""
     rows, columns = mask.shape
     total, widest = 0, 0
     for first in range(0, rows, vector_rows):

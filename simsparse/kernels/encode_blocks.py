@@ -13,57 +13,76 @@ Small = NDArray[np.int32]
 
 
 @kernel
-def fill_blocks(raw: Raw, mask: Mask, pointers: Counts, values: Raw, indices: Columns) -> None:
-    """Blocks with a kept weight, block row by block row; ``values`` (blocks, rows, columns) comes in zeroed."""
-    rows, columns = mask.shape
-    block_rows, block_columns = values.shape[1:]
-    across = (columns + block_columns - 1) // block_columns
-    for block_row in range(pointers.size - 1):
-        first, last = block_row * block_rows, min((block_row + 1) * block_rows, rows)
-        used = np.zeros(across, np.bool_)
-        for row in range(first, last):
-            for block in range(across):
-                start = block * block_columns
-                for column in range(start, min(start + block_columns, columns)):
-                    used[block] |= mask[row, column]
-        slot = pointers[block_row]
-        for block in range(across):
-            if used[block]:
+def fill_blocks(
+    raw: Raw, pointers: Counts, columns: Columns, first: Counts, values: Raw, indices: Columns
+) -> None:
+    """Blocks with a kept weight, block row by block row from slot ``first[block row]`` on, columns rising.
+
+    ``values`` has shape ``(blocks, rows, columns)`` and comes in zeroed.
+    """
+    rows = pointers.size - 1
+    _, block_rows, block_columns = values.shape
+    slots = np.empty((raw.shape[1] + block_columns - 1) // block_columns, np.int64)
+    for block_row in range(first.size - 1):
+        top, bottom = block_row * block_rows, min((block_row + 1) * block_rows, rows)
+        slots[:] = -1
+        for entry in range(pointers[top], pointers[bottom]):
+            slots[columns[entry] // block_columns] = 0
+        slot = first[block_row]
+        for block in range(slots.size):
+            if slots[block] == 0:
+                slots[block] = slot
                 indices[slot] = block
-                start = block * block_columns
-                for row in range(first, last):
-                    for column in range(start, min(start + block_columns, columns)):
-                        if mask[row, column]:
-                            values[slot, row - first, column - start] = raw[row, column]
                 slot += 1
+        for row in range(top, bottom):
+            for entry in range(pointers[row], pointers[row + 1]):
+                column = columns[entry]
+                block = column // block_columns
+                values[slots[block], row - top, column - block * block_columns] = raw[row, column]
 
 
 @kernel
-def fill_groups(raw: Raw, mask: Mask, group: int, values: Raw, indices: NDArray[np.uint16]) -> None:
-    """``keep`` slots per group with rising positions; unused slots take the first free positions and value zero.
+def fill_groups(
+    raw: Raw,
+    pointers: Counts,
+    columns: Columns,
+    keep: int,
+    group: int,
+    values: Raw,
+    positions: NDArray[np.uint16],
+) -> None:
+    """``keep`` >= 1 slots per group with rising positions; unused slots take the first free positions.
 
-    ``values`` and ``indices`` have shape ``(m, groups, keep)`` and come in zeroed. Rising distinct positions are what
-    2:4 hardware expects of its metadata.
+    ``values`` and ``positions`` are flat, in order of row, group, slot; ``values`` comes in zeroed.
     """
-    rows, columns = mask.shape
-    groups, keep = values.shape[1:]
-    for row in range(rows):
-        for g in range(groups):
-            start = g * group
-            inside = min(group, columns - start)
-            free = keep
-            for position in range(inside):
-                free -= mask[row, start + position]
-            slot, position = 0, 0
-            while slot < keep:
-                kept = position < inside and mask[row, start + position]
-                if kept:
-                    values[row, g, slot] = raw[row, start + position]
-                if kept or free > 0:
-                    free -= not kept
-                    indices[row, g, slot] = position
-                    slot += 1
+    slot = 0
+    for row in range(pointers.size - 1):
+        entry, end = pointers[row], pointers[row + 1]
+        for start in range(0, raw.shape[1], group):
+            # full groups first: nearly all of a pruned matrix, and twice as fast without the merge below
+            if entry + keep <= end and columns[entry + keep - 1] < start + group:
+                for i in range(keep):
+                    column = columns[entry + i]
+                    values[slot + i] = raw[row, column]
+                    positions[slot + i] = column - start
+                entry += keep
+                slot += keep
+                continue
+            last = entry
+            while last < end and columns[last] < start + group:
+                last += 1
+            free, position = keep - (last - entry), 0
+            for _ in range(keep):
+                kept = columns[entry] - start if entry < last else group
+                if free > 0 and position < kept:
+                    free -= 1
+                else:
+                    position = kept
+                    values[slot] = raw[row, start + kept]
+                    entry += 1
+                positions[slot] = position
                 position += 1
+                slot += 1
 
 
 @kernel

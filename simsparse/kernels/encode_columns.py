@@ -22,7 +22,8 @@ def fill_bank_columns(
 ) -> None:
     """Place each kept entry in its column of its bank; ``first`` (banks, k) holds the first slot of each.
 
-    With ``run_bits`` 0 an index is the local row itself, else the zeros before it; ``values`` comes in zeroed.
+    With ``run_bits`` 0 an index is the local row itself, else the zeros before it; ``values`` comes in
+    zeroed.
     """
     banks, row_length = first.shape
     longest = (1 << run_bits) - 1

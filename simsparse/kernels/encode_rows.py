@@ -40,7 +40,7 @@ def fill_values(raw: Raw, pointers: Counts, columns: Columns, values: Raw) -> No
 def fill_lanes(
     raw: Raw, pointers: Counts, columns: Columns, first: Counts, stride: int, values: Raw, indices: Columns
 ) -> None:
-    """Entry j of row r goes to slot ``first[r] + j * stride`` (ELL: stride 1; SELL: stride = rows of a slice)."""
+    """Entry j of row r goes to slot ``first[r] + j * stride`` (ELL: stride 1; SELL: rows of a slice)."""
     for row in range(pointers.size - 1):
         slot = first[row]
         for entry in range(pointers[row], pointers[row + 1]):

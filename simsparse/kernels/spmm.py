@@ -1,4 +1,4 @@
-"""The portable sparse × dense product on row-compressed weights: the reference every faster kernel must equal."""
+"""The portable sparse × dense product on row-compressed weights: what faster kernels must equal."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def spmm_rows(
     x: NDArray[Any],
     y: NDArray[Any],
 ) -> None:
-    """``y += W @ x``; ``values``, ``x`` and ``y`` share the accumulator's dtype, ``x`` is (k, n), ``y`` is (m, n)."""
+    """``y += W @ x``; all in the accumulator's dtype, ``x`` of shape (k, n), ``y`` of shape (m, n)."""
     for row in range(pointers.size - 1):
         for entry in range(pointers[row], pointers[row + 1]):
             value, column = values[entry], columns[entry]

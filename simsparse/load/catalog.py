@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from simsparse.errors import FileError, UnknownNameError, UsageError
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 FOLDERS = {"hardware": "hwmodels", "workload": "workloads"}
 
 
-def data_folder(kind: str) -> Path:
+def data_folder(kind: str) -> Traversable:
     """The folder of bundled files: inside the installed package, or beside it in a checkout.
 
     Raises
@@ -23,19 +24,24 @@ def data_folder(kind: str) -> Path:
     FileError
         If neither exists, as in a damaged installation.
     """
-    package = Path(str(files("simsparse")))
+    package = files("simsparse")
     for folder in (package / kind, package / ".." / kind):
         if folder.is_dir():
-            return folder.resolve()
-    raise FileError([f"{package / kind}: expected the bundled files, got no such folder (install simsparse again)"])
+            return folder.resolve() if isinstance(folder, Path) else folder
+    raise FileError([f"{kind}: expected the bundled files, got no such folder (install simsparse again)"])
 
 
 def names(kind: str) -> list[str]:
     """Bundled names of a kind, ``"hardware"`` or ``"workload"``, sorted."""
-    return sorted(path.stem for path in data_folder(FOLDERS[kind]).glob("*.yaml"))
+    return yaml_names(data_folder(FOLDERS[kind]))
 
 
-def bundled_path(kind: str, name: str) -> Path | None:
+def yaml_names(folder: Traversable) -> list[str]:
+    """Names of the YAML files in a folder, without their ending, sorted."""
+    return sorted(item.name.removesuffix(".yaml") for item in folder.iterdir() if item.name.endswith(".yaml"))
+
+
+def bundled_file(kind: str, name: str) -> Traversable | None:
     """The file of a bundled name, or None."""
     # compared, not joined: a name may not walk out of the folder
     return data_folder(FOLDERS[kind]) / f"{name}.yaml" if name in names(kind) else None
@@ -56,7 +62,7 @@ def load_hardware(name_or_path: str | Path) -> HardwareModel:
     text = str(name_or_path)
     if _is_file_name(text, (".yaml", ".yml")):
         return load_hardware_file(text)
-    path = bundled_path("hardware", text)
+    path = bundled_file("hardware", text)
     if path is None:
         hint = "simsparse list hardware, or a path that ends in .yaml"
         raise UnknownNameError("hardware", _one_line(text), names("hardware"), hint=hint)
@@ -64,7 +70,9 @@ def load_hardware(name_or_path: str | Path) -> HardwareModel:
 
 
 def load_model(text: str | Path, *, batch: int | None = None, seq: int | None = None) -> Workload:
-    """A model by bundled name, ``.yaml`` or ``.onnx`` path, or inline ``gemm:M,K,N`` and ``conv:C,K,H,W,R,S,stride``.
+    """A model by bundled name, ``.yaml`` or ``.onnx`` path, or inline text.
+
+    Inline are ``gemm:M,K,N`` and ``conv:C,K,H,W,R,S,stride``.
 
     Parameters
     ----------
@@ -84,25 +92,27 @@ def load_model(text: str | Path, *, batch: int | None = None, seq: int | None = 
     """
     for what, value in (("batch", batch), ("seq", seq)):
         if value is not None and value < 1:
-            raise UsageError(f"{what}: expected a whole number >= 1, got {value} (leave it out for the model's own)")
+            raise UsageError(
+                f"{what}: expected a whole number >= 1, got {value} (leave it out for the model's own)"
+            )
     text = str(text)
     if text.startswith(("gemm:", "conv:")):
         from simsparse.load.inline import load_inline
 
         return load_inline(text, batch=batch, seq=seq)
     if _is_file_name(text, (".onnx",)):
-        from simsparse.load.onnx_model import load_onnx
+        from simsparse.load.onnx_import import load_onnx
 
         return load_onnx(text, batch=batch, seq=seq)
-    from simsparse.load.workload_yaml import load_workload_file
+    from simsparse.load.workload_yaml import load_workload
 
     if _is_file_name(text, (".yaml", ".yml")):
-        return load_workload_file(text, batch=batch, seq=seq)
-    path = bundled_path("workload", text)
+        return load_workload(text, batch=batch, seq=seq)
+    path = bundled_file("workload", text)
     if path is None:
         hint = "simsparse list workloads, a .yaml or .onnx path, or gemm:M,K,N"
-        raise UnknownNameError("model", _one_line(text), [*names("workload")], hint=hint)
-    return load_workload_file(path, batch=batch, seq=seq)
+        raise UnknownNameError("model", _one_line(text), names("workload"), hint=hint)
+    return load_workload(cast("Path", path), batch=batch, seq=seq)
 
 
 def _is_file_name(text: str, endings: tuple[str, ...]) -> bool:

@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from simsparse.errors import FileError, SimsparseError
-from simsparse.load.yaml_tree import Location, Position, YamlMistake, parse_yaml
+from simsparse.load.yaml_tree import Location, Position, YamlError, parse_yaml
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -60,7 +61,7 @@ class Document:
         return replace(self, data=data, values={**self.values, **values})
 
 
-def read_document(path: str | Path, *, pure: bool = False) -> Document:
+def read_document(path: str | Path | Traversable, *, pure: bool = False) -> Document:
     """The plain data of a YAML file.
 
     Raises
@@ -70,22 +71,24 @@ def read_document(path: str | Path, *, pure: bool = False) -> Document:
         keys, anchors, aliases, tags or infinite numbers.
     """
     shown = shown_path(path)
-    text = _text(Path(path), shown)
+    text = _text(Path(path) if isinstance(path, str) else path, shown)
     try:
         tree = parse_yaml(text, pure=pure)
-    except YamlMistake as mistake:
+    except YamlError as mistake:
         line, column = mistake.position
         raise FileError([f"{shown}:{line}:{column}: {mistake}"]) from None
     if tree.mistakes:
         raise FileError(f"{shown}:{line}:{col}: {text}" for (line, col), text in tree.mistakes)
     if tree.data is None:
-        raise FileError([f"{shown}:1:1: expected a mapping, got an empty file (simsparse show --template prints one)"])
+        raise FileError(
+            [f"{shown}:1:1: expected a mapping, got an empty file (simsparse show --template prints one)"]
+        )
     return Document(path=shown, data=tree.data, values=tree.values, keys=tree.keys)
 
 
-def shown_path(path: str | Path) -> str:
+def shown_path(path: str | Path | Traversable) -> str:
     """``path`` relative to the working directory where it lies inside, on one line."""
-    absolute = Path(path).absolute()
+    absolute = Path(str(path)).absolute()
     try:
         text = str(absolute.relative_to(Path.cwd()))
     except ValueError:
@@ -93,11 +96,19 @@ def shown_path(path: str | Path) -> str:
     return "".join(char if char.isprintable() else "?" for char in text)
 
 
-def validated(document: Document, adapter: TypeAdapter[T], data: Any = None) -> T:
+def validated(
+    document: Document,
+    adapter: TypeAdapter[T],
+    data: Any = None,
+    *,
+    also: Iterable[Mistake] = (),
+    unknown: Iterable[Mistake] = (),
+) -> T:
     """The value of a document's data (or of ``data`` made from it), checked against a type.
 
     Numbers must be written as numbers: text and true/false are never converted. Keys that the type does not
     know are mistakes everywhere, also below unions; a union of records is told apart by its literal field.
+    Mistakes that the caller has found already are raised together with these (``unknown``: at their keys).
 
     Raises
     ------
@@ -112,21 +123,25 @@ def validated(document: Document, adapter: TypeAdapter[T], data: Any = None) -> 
     data = document.data if data is None else data
     found = inspect(adapter.core_schema, data)
     value: T | None = None
-    mistakes: list[Mistake] = list(found.mistakes)
+    mistakes: list[Mistake] = [*also, *found.mistakes]
+    strangers = [*unknown, *found.unknown]
     try:
         # strict JSON rules fit a text file: lists become tuples and names enums, but "1" is no number
         value = adapter.validate_json(json.dumps(data), strict=True)
     except ValidationError as error:
         details = error.errors(include_url=False)
-        mistakes += [worded(data, found, detail) for detail in details if found.concerns(detail)]
-    except SimsparseError as error:
-        mistakes.append(((), str(error)))
-    if value is None or mistakes or found.unknown:
-        raise document.error(mistakes, keys=found.unknown)
+        mistakes += [worded(found, detail) for detail in details if found.concerns(detail)]
+    except (
+        SimsparseError
+    ) as error:  # a record's own check; it knows no place, so a mistake with one goes first
+        if not mistakes:
+            mistakes.append(((), str(error)))
+    if value is None or mistakes or strangers:
+        raise document.error(mistakes, keys=strangers)
     return value
 
 
-def _text(path: Path, shown: str) -> str:
+def _text(path: Path | Traversable, shown: str) -> str:
     try:
         with path.open("rb") as stream:
             raw = stream.read(MAX_BYTES + 1)
@@ -135,12 +150,16 @@ def _text(path: Path, shown: str) -> str:
         raise FileError([f"{shown}: expected a readable file, got: {reason} (check the path)"]) from None
     if len(raw) > MAX_BYTES:
         limit = MAX_BYTES // 1024**2
-        raise FileError([f"{shown}: expected at most {limit} MiB of YAML, got more (use count: for equal layers)"])
+        raise FileError(
+            [f"{shown}: expected at most {limit} MiB of YAML, got more (use count: for equal layers)"]
+        )
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
-        raise FileError([f"{shown}:{line}:1: expected UTF-8 text, got byte 0x{raw[error.start]:02x} (save it as UTF-8)"]) from None
+        raise FileError(
+            [f"{shown}:{line}:1: expected UTF-8 text, got byte 0x{raw[error.start]:02x} (save it as UTF-8)"]
+        ) from None
 
 
 def _line(location: Location, text: str) -> str:

@@ -1,16 +1,16 @@
-"""Shared tables of energy per action, in ``hwmodels/tables``, and their scaling to a machine's technology node."""
+"""Shared tables of energy per action (``hwmodels/tables``) and their scaling to a technology node."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from pathlib import Path
+from importlib.resources.abc import Traversable
 
 from simsparse.errors import FileError
 from simsparse.hardware import Source, SourceStatus
-from simsparse.load.catalog import data_folder
-from simsparse.load.document import Document, read_document, validated
+from simsparse.load.catalog import data_folder, yaml_names
+from simsparse.load.document import Document, Mistake, read_document, validated
 from simsparse.technology import energy_scale
 
 
@@ -61,7 +61,7 @@ class EnergyTable:
 
 def table_names() -> list[str]:
     """Names of the bundled tables."""
-    return sorted(path.stem for path in _folder().glob("*.yaml"))
+    return yaml_names(_folder())
 
 
 @cache
@@ -82,19 +82,23 @@ def energy_table(name: str) -> EnergyTable:
 
 
 def _check(document: Document, table: EnergyTable) -> None:
-    wrong = [
+    wrong: list[Mistake] = [
         (("entries", name, "value"), f"expected pJ >= 0, got {entry.value:g} (change value)")
         for name, entry in table.entries.items()
         if entry.value < 0
     ]
     if table.scale and table.technology_nm is None:
-        wrong.append((("scale",), "expected technology_nm beside it, got nothing (add technology_nm, or scale: false)"))
+        wrong.append(
+            (("scale",), "expected technology_nm beside it, got nothing (add technology_nm, or scale: false)")
+        )
     if wrong:
         raise document.error(wrong)
 
 
-def _folder() -> Path:
+def _folder() -> Traversable:
     folder = data_folder("hwmodels") / "tables"
     if not folder.is_dir():
-        raise FileError([f"{folder}: expected the energy tables, got no such folder (install simsparse again)"])
+        raise FileError(
+            [f"{folder}: expected the energy tables, got no such folder (install simsparse again)"]
+        )
     return folder

@@ -1,4 +1,4 @@
-"""Machines that cannot exist: zero bandwidth, negative sizes, a dtype that nothing computes, energy without a price."""
+"""Machines that cannot exist: zero bandwidth, negative sizes, an unknown dtype, no price for a MAC."""
 
 from __future__ import annotations
 
@@ -48,13 +48,24 @@ def _signs(data: Any, location: Location) -> Iterator[Mistake]:
     elif _number(data):
         above = location[-1] in _ABOVE_ZERO or location[0] == "macs_per_cycle"
         if data < 0 or (above and data == 0):
-            unit = unit_of(str(location[-1]))
-            out = "leave it out where nothing limits" if location[-1] in _OPTIONAL else f"change {location[-1]}"
-            yield location, f"expected a number {'>' if above else '>='} 0{f' in {unit}' if unit else ''}, got {data:g} ({out})"
+            unit = f" in {unit_of(str(location[-1]))}" if unit_of(str(location[-1])) else ""
+            out = (
+                "leave it out where nothing limits" if location[-1] in _OPTIONAL else f"change {location[-1]}"
+            )
+            yield (
+                location,
+                f"expected a number {'>' if above else '>='} 0{unit}, got {data:g} ({out})",
+            )
 
 
 _OPTIONAL = frozenset(
-    {"bandwidth_bytes_per_s", "capacity_bytes", "tdp_w", "vector_operations_per_cycle", "decode_weights_per_cycle"}
+    {
+        "bandwidth_bytes_per_s",
+        "capacity_bytes",
+        "tdp_w",
+        "vector_operations_per_cycle",
+        "decode_weights_per_cycle",
+    }
 )
 
 
@@ -69,7 +80,10 @@ def _dtypes(data: dict[str, Any]) -> Iterator[Mistake]:
     if isinstance(default, str) and default not in macs:
         yield ("default_dtype",), _expected_one_of(default, list(macs))
     if not macs:
-        yield ("macs_per_cycle",), f"expected at least one dtype, got nothing (known: {', '.join(DTYPE_BITS)})"
+        yield (
+            ("macs_per_cycle",),
+            f"expected at least one dtype, got nothing (known: {', '.join(DTYPE_BITS)})",
+        )
 
 
 def _levels(data: dict[str, Any]) -> Iterator[Mistake]:
@@ -77,13 +91,19 @@ def _levels(data: dict[str, Any]) -> Iterator[Mistake]:
     if not isinstance(memory, list):
         return
     if not memory:
-        yield ("memory",), "expected at least one level, got an empty list (start with the outermost, such as dram)"
+        yield (
+            ("memory",),
+            "expected at least one level, got an empty list (start with the outermost, such as dram)",
+        )
     seen: set[str] = set()
     for index, level in enumerate(memory):
         name = level.get("name") if isinstance(level, dict) else None
         if isinstance(name, str):
             if name in seen:
-                yield ("memory", index, "name"), f"expected each level once, got {shown(name)} again (rename one)"
+                yield (
+                    ("memory", index, "name"),
+                    f"expected each level once, got {shown(name)} again (rename one)",
+                )
             seen.add(name)
 
 
@@ -97,7 +117,10 @@ def _energies(data: dict[str, Any]) -> Iterator[Mistake]:
     elif isinstance(priced, dict):
         for dtype in macs:
             if dtype in DTYPE_BITS and dtype not in priced:
-                yield ("energy_pj", "mac"), f"expected pJ per multiply-add in {dtype}, got nothing (add {dtype}: …)"
+                yield (
+                    ("energy_pj", "mac"),
+                    f"expected pJ per multiply-add in {dtype}, got nothing (add {dtype}: …)",
+                )
 
 
 def _expected_one_of(name: str, known: list[str]) -> str:

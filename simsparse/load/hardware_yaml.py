@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from functools import cache
+from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from simsparse.errors import SimsparseError, nearest
 from simsparse.hardware import HardwareModel
-from simsparse.load.document import Document, Mistake, merged, read_document, validated
+from simsparse.load.document import Mistake, read_document, validated
 from simsparse.load.energy_tables import energy_table, table_names
 from simsparse.load.hardware_checks import impossible
 from simsparse.load.sourced import Priced, path_step, take_sources
@@ -21,11 +22,11 @@ if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
 
-def load_hardware_file(path: str | Path) -> HardwareModel:
+def load_hardware_file(path: str | Path | Traversable) -> HardwareModel:
     """The machine that a YAML file describes.
 
-    Every number carries its source, ``{value: 8.0e8, source: eie-isca16, status: verified}``; ``source`` is a key of
-    the file's ``sources:`` or free text. Entries of ``energy_pj`` may instead refer to a table,
+    Every number carries its source, ``{value: 8.0e8, source: eie-isca16, status: verified}``; ``source`` is
+    a key of the file's ``sources:`` or free text. Entries of ``energy_pj`` may instead refer to a table,
     ``{table: accelergy-45nm, entry: mac-int8, times: 2}``, scaled to the machine's technology.
 
     Raises
@@ -36,15 +37,18 @@ def load_hardware_file(path: str | Path) -> HardwareModel:
     document = read_document(path)
     if not isinstance(document.data, dict):
         got = shown(document.data)
-        raise document.error([((), f"expected a mapping, got {got} (simsparse show --template accelerator prints one)")])
+        raise document.error(
+            [((), f"expected a mapping, got {got} (simsparse show --template accelerator prints one)")]
+        )
     texts, wrong = _source_texts(document.data.get("sources"))
     body = {key: value for key, value in document.data.items() if key != "sources"}
     technology_nm = _plain_number(body.get("technology_nm"))
     taken = take_sources(body, texts, lambda at, entry: _priced(at, entry, technology_nm))
     plain = document.with_data(taken.data, taken.moved)
-    with merged(plain, [*wrong, *taken.mistakes, *impossible(taken.data)], taken.unknown):
-        sources = {name: {"text": source.text, "status": source.status} for name, source in taken.sources.items()}
-        return validated(plain, hardware_adapter(), {**taken.data, "sources": sources})
+    sources = {name: {"text": source.text, "status": source.status} for name, source in taken.sources.items()}
+    mistakes = [*wrong, *taken.mistakes, *impossible(taken.data)]
+    full = {**taken.data, "sources": sources}
+    return validated(plain, hardware_adapter(), full, also=mistakes, unknown=taken.unknown)
 
 
 @cache
@@ -62,9 +66,7 @@ def numbers(model: object, path: str = "") -> Iterator[tuple[str, float | tuple[
     """
     if isinstance(model, bool):
         return
-    if isinstance(model, int | float):
-        yield path, model
-    elif isinstance(model, tuple) and model and all(isinstance(item, int | float) for item in model):
+    if isinstance(model, int | float) or _is_numbers(model):
         yield path, model
     elif isinstance(model, Mapping):
         for key, value in model.items():
@@ -78,11 +80,17 @@ def numbers(model: object, path: str = "") -> Iterator[tuple[str, float | tuple[
                 yield from numbers(getattr(model, item.name), f"{path}.{item.name}" if path else item.name)
 
 
+def _is_numbers(value: object) -> TypeGuard[tuple[float, ...]]:
+    return isinstance(value, tuple) and bool(value) and all(isinstance(item, int | float) for item in value)
+
+
 def _source_texts(data: Any) -> tuple[dict[str, str], list[Mistake]]:
     if data is None:
         return {}, []
     if not isinstance(data, dict):
-        return {}, [(("sources",), f"expected a mapping of keys to texts, got {shown(data)} (write key: text)")]
+        return {}, [
+            (("sources",), f"expected a mapping of keys to texts, got {shown(data)} (write key: text)")
+        ]
     wrong: list[Mistake] = [
         (("sources", key), f"expected the source as text, got {shown(text)} (write key: text)")
         for key, text in data.items()
@@ -98,12 +106,14 @@ def _plain_number(data: Any) -> float | None:
 
 def _priced(location: Location, entry: Mapping[str, Any], technology_nm: float | None) -> Priced:
     if location[:1] != ("energy_pj",):
-        return [(location, "expected a number with its source, got a table entry (tables hold energies only)")]
+        return [
+            (location, "expected a number with its source, got a table entry (tables hold energies only)")
+        ]
     name, key, times = entry.get("table"), entry.get("entry"), entry.get("times", 1.0)
-    if name not in table_names():
+    if not isinstance(name, str) or name not in table_names():
         return [((*location, "table"), _unknown(name, table_names()))]
     table = energy_table(name)
-    if key not in table.entries:
+    if not isinstance(key, str) or key not in table.entries:
         return [((*location, "entry"), _unknown(key, list(table.entries)))]
     if not isinstance(times, int | float) or isinstance(times, bool) or times <= 0:
         return [((*location, "times"), f"expected a number > 0, got {shown(times)} (leave it out for once)")]
@@ -119,6 +129,3 @@ def _unknown(name: Any, known: list[str]) -> str:
     near = nearest(name, known) if isinstance(name, str) else []
     out = f"did you mean {', '.join(near)}?" if near else f"known: {', '.join(known)}"
     return f"expected a known name, got {shown(name)} ({out})"
-
-
-__all__ = ["Document", "hardware_adapter", "load_hardware_file", "numbers"]

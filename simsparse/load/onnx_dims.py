@@ -34,7 +34,9 @@ class Sizes:
     def __post_init__(self) -> None:
         for option, value in (("batch", self.batch), ("seq", self.seq)):
             if value is not None and not 1 <= value <= MAX_ELEMENTS:
-                raise UsageError(f"{option}: expected a whole number >= 1, got {value} (leave it out for the default)")
+                raise UsageError(
+                    f"{option}: expected a whole number >= 1, got {value} (leave it out for the default)"
+                )
 
 
 def set_input_sizes(inputs: Sequence[Proto], sizes: Sizes, path: str) -> tuple[int, tuple[str, ...]]:
@@ -70,7 +72,9 @@ def _set_one(value: Proto, sizes: Sizes, path: str, has_past: bool) -> list[str]
     mistakes, elements = [], 1
     for axis, dim in enumerate(tensor.shape.dim):
         if dim.dim_value < -1:
-            mistakes.append(f"{where}: expected sizes >= 1, got {dim.dim_value} in axis {axis} (export it again)")
+            mistakes.append(
+                f"{where}: expected sizes >= 1, got {dim.dim_value} in axis {axis} (export it again)"
+            )
         elif dim.dim_value < 1:
             is_ids = len(tensor.shape.dim) == 2 and tensor.elem_type in _INTEGER_TYPES
             size, way_out = _size_of(axis, dim.dim_param, sizes, is_ids, has_past)
@@ -81,7 +85,9 @@ def _set_one(value: Proto, sizes: Sizes, path: str, has_past: bool) -> list[str]
             dim.dim_value = size
         elements *= max(1, dim.dim_value)
     if elements > MAX_ELEMENTS:
-        mistakes.append(f"{where}: expected at most 2^40 elements, got {elements:,} (choose a smaller batch or seq)")
+        mistakes.append(
+            f"{where}: expected at most 2^40 elements, got {elements:,} (choose a smaller batch or seq)"
+        )
     return mistakes
 
 

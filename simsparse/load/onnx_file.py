@@ -19,6 +19,7 @@ from simsparse.load.onnx_wire import Skeleton, Span, read_skeleton
 
 Proto = Any
 
+_CONSTANTS_ARE_NO_INPUTS = 4  # from this version of the file format on
 _MOST_EXPANDED = 250_000
 
 
@@ -44,8 +45,8 @@ class OnnxFile:
 
     @property
     def inputs(self) -> list[Proto]:
-        """Graph inputs that are no constants (old files list both)."""
-        return [value for value in self.model.graph.input if value.name not in self.tensors]
+        """What the model is given when it runs."""
+        return list(self.model.graph.input)
 
 
 def open_onnx(path: str | Path) -> OnnxFile:
@@ -59,6 +60,7 @@ def open_onnx(path: str | Path) -> OnnxFile:
     path = Path(path)
     skeleton = _skeleton(path)
     model = _parse(skeleton, path)
+    model.ir_version = max(model.ir_version, _CONSTANTS_ARE_NO_INPUTS)
     _check_opset(model, path)
     constants = _constant_nodes(model.graph, skeleton)
     model = _inline_functions(model, path)
@@ -75,22 +77,28 @@ def _skeleton(path: Path) -> Skeleton:
             raise FileError([f"{path}: expected an ONNX file, got {got} (check the path)"])
         with path.open("rb") as file:
             if not path.stat().st_size:
-                raise FileError([f"{path}: expected an ONNX model, got an empty file (export the model again)"])
+                raise FileError(
+                    [f"{path}: expected an ONNX model, got an empty file (export the model again)"]
+                )
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped, memoryview(mapped) as buffer:
                 return read_skeleton(buffer, str(path))
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise FileError([f"{path}: expected a file that can be read, got: {reason} (check path and rights)"]) from None
+        raise FileError(
+            [f"{path}: expected a file that can be read, got: {reason} (check path and rights)"]
+        ) from None
 
 
 def _parse(skeleton: Skeleton, path: Path) -> Proto:
     import onnx
-    from google.protobuf.message import DecodeError
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
     try:
         model = onnx.ModelProto.FromString(skeleton.message)
     except (DecodeError, ValueError):
-        raise FileError([f"{path}: expected an ONNX model, got other data (export the model to ONNX)"]) from None
+        raise FileError(
+            [f"{path}: expected an ONNX model, got other data (export the model to ONNX)"]
+        ) from None
     if not model.graph.node:
         raise FileError([f"{path}: expected an ONNX model with operators, got none (is this an ONNX file?)"])
     return model
@@ -101,13 +109,19 @@ def _check_opset(model: Proto, path: Path) -> None:
     versions = [entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")]
     domains = [entry.domain for entry in model.opset_import]
     if not domains or len(set(domains)) < len(domains) or any(version < 1 for version in versions):
-        got = ", ".join(f"{clean(e.domain) or 'ai.onnx'} {e.version}" for e in model.opset_import[:5]) or "none"
-        raise FileError([f"{path}: opset_import: expected one version per domain, got {got} (export it again)"])
+        got = (
+            ", ".join(f"{clean(e.domain) or 'ai.onnx'} {e.version}" for e in model.opset_import[:5]) or "none"
+        )
+        raise FileError(
+            [f"{path}: opset_import: expected one version per domain, got {got} (export it again)"]
+        )
     newest = _newest_opset()
     for entry in model.opset_import:
         if entry.domain in ("", "ai.onnx") and entry.version > newest:
             raise FileError(
-                [f"{path}: expected opset {newest} at most, got {entry.version} (update onnx, or export with an older opset)"]
+                [
+                    f"{path}: expected opset {newest} at most, got {entry.version} (update onnx, or export with an older opset)"
+                ]
             )
 
 
@@ -145,20 +159,31 @@ def _inline_functions(model: Proto, path: Path) -> Proto:
 
     sizes: dict[tuple[str, str], int] = {}
     try:
-        count = sum(_expanded(node, {(f.domain, f.name): f for f in model.functions}, sizes, 0) for node in model.graph.node)
+        count = sum(
+            _expanded(node, {(f.domain, f.name): f for f in model.functions}, sizes, 0)
+            for node in model.graph.node
+        )
         if count > _MOST_EXPANDED:
             raise FileError(
-                [f"{path}: expected at most {_MOST_EXPANDED:,} operators, got {count:,} with functions written out (simplify it)"]
+                [
+                    f"{path}: expected at most {_MOST_EXPANDED:,} operators, got {count:,} with functions written out (simplify it)"
+                ]
             )
         return onnx.inliner.inline_local_functions(model)
     except FileError:
         raise
     except Exception as error:  # C++ code: any type
         reason = clean(str(error))
-        raise FileError([f"{path}: functions: expected ones that can be written out, got: {reason} (export without functions)"]) from None
+        raise FileError(
+            [
+                f"{path}: functions: expected ones that can be written out, got: {reason} (export without functions)"
+            ]
+        ) from None
 
 
-def _expanded(node: Proto, functions: Mapping[tuple[str, str], Proto], sizes: dict[tuple[str, str], int], depth: int) -> int:
+def _expanded(
+    node: Proto, functions: Mapping[tuple[str, str], Proto], sizes: dict[tuple[str, str], int], depth: int
+) -> int:
     """Operators that ``node`` becomes."""
     key = (node.domain, node.op_type)
     if key not in functions:
@@ -170,7 +195,9 @@ def _expanded(node: Proto, functions: Mapping[tuple[str, str], Proto], sizes: di
     return sizes[key]
 
 
-def _find_tensors(graph: Proto, skeleton: Skeleton, constants: Mapping[str, tuple[Proto, Span | None]], path: Path) -> dict[str, Stored]:
+def _find_tensors(
+    graph: Proto, skeleton: Skeleton, constants: Mapping[str, tuple[Proto, Span | None]], path: Path
+) -> dict[str, Stored]:
     """All constants by name, each checked against the bytes of the file."""
     found: dict[str, Stored] = {}
     mistakes: list[str] = []
@@ -178,7 +205,9 @@ def _find_tensors(graph: Proto, skeleton: Skeleton, constants: Mapping[str, tupl
     def add(name: str, make: Any) -> None:
         try:
             if name in found:
-                raise FileError([f"{path}: tensor {clean(name)}: expected one initialiser, got two (export it again)"])
+                raise FileError(
+                    [f"{path}: tensor {clean(name)}: expected one initialiser, got two (export it again)"]
+                )
             found[name] = make()
         except FileError as error:
             mistakes.extend(error.mistakes)
@@ -199,7 +228,11 @@ def _sparse(proto: Proto, spans: Mapping[int, Span], path: Path) -> SparseTensor
     indices = find_tensor(proto.indices, spans.get(2), path, f"{name} (indices)")
     shape = tuple(proto.dims)
     count = values.shape[0] if len(values.shape) == 1 else -1
-    if indices.shape not in ((count,), (count, len(shape))) or indices.data_type != 7 or any(size < 1 for size in shape):
+    if (
+        indices.shape not in ((count,), (count, len(shape)))
+        or indices.data_type != 7
+        or any(size < 1 for size in shape)
+    ):
         raise FileError(
             [
                 f"{path}: sparse tensor {clean(name)}: expected nnz values with nnz int64 positions, "
@@ -209,7 +242,9 @@ def _sparse(proto: Proto, spans: Mapping[int, Span], path: Path) -> SparseTensor
     return SparseTensor(shape=shape, values=values, indices=indices)
 
 
-def _gather_constants(graph: Proto, tensors: Mapping[str, Stored], constants: Mapping[str, tuple[Proto, Span | None]]) -> None:
+def _gather_constants(
+    graph: Proto, tensors: Mapping[str, Stored], constants: Mapping[str, tuple[Proto, Span | None]]
+) -> None:
     """Make every constant an initialiser, for inference to find in one place; large ones have a shape only."""
     for name, (proto, _) in constants.items():
         added = graph.initializer.add()
@@ -219,6 +254,16 @@ def _gather_constants(graph: Proto, tensors: Mapping[str, Stored], constants: Ma
         if isinstance(stored, SparseTensor):
             graph.initializer.add(name=name, dims=stored.shape, data_type=stored.values.data_type)
     del graph.sparse_initializer[:]
+    inputs = [
+        value for value in graph.input if value.name not in tensors
+    ]  # old files list constants there, too
+    if len(inputs) < len(graph.input):
+        copies = type(graph)(input=inputs)
+        del graph.input[:]
+        graph.input.extend(copies.input)
     if constants:
         made = set(constants)
-        replace_nodes(graph, [n for n in graph.node if not (n.op_type == "Constant" and n.output and n.output[0] in made)])
+        replace_nodes(
+            graph,
+            [n for n in graph.node if not (n.op_type == "Constant" and n.output and n.output[0] in made)],
+        )

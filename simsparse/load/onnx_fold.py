@@ -125,8 +125,14 @@ def _unsqueeze(inputs: Sequence[Array | None], values: Values) -> Array:
 
 def _slice(inputs: Sequence[Array | None], values: Values) -> Array:
     data = _given(inputs, 0)
-    parts = list(inputs[1:]) if len(inputs) > 1 else [np.array(values[k]) for k in ("starts", "ends", "axes") if k in values]
-    lists = [None if part is None else [int(number) for number in part.ravel()] for part in parts] + [None] * 4
+    parts = (
+        list(inputs[1:])
+        if len(inputs) > 1
+        else [np.array(values[k]) for k in ("starts", "ends", "axes") if k in values]
+    )
+    lists = [None if part is None else [int(number) for number in part.ravel()] for part in parts] + [
+        None
+    ] * 4
     starts, ends = lists[0] or [], lists[1] or []
     axes, steps = lists[2] or range(len(starts)), lists[3] or [1] * len(starts)
     index: list[slice] = [slice(None)] * data.ndim

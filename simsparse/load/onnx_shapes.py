@@ -60,6 +60,7 @@ def infer_types(file: OnnxFile) -> TensorTypes:
         if not _fold_all(model, shapes, values) and len(shapes) == known:
             break
         known = len(shapes)
+    shapes |= {name: value.shape for name, value in values.items()}
     return TensorTypes(nodes=tuple(model.graph.node), shapes=shapes, element_types=types, values=values)
 
 
@@ -75,7 +76,9 @@ _ARITHMETIC_TYPES = frozenset({1, 6, 7, 9, 11})  # float, int32, int64, bool, do
 
 def _forget_stale_shapes(model: Proto) -> None:
     """Drop recorded shapes that inference can find again: they may be of another batch."""
-    foreign = {name for node in model.graph.node if node.domain not in STANDARD_DOMAINS for name in node.output}
+    foreign = {
+        name for node in model.graph.node if node.domain not in STANDARD_DOMAINS for name in node.output
+    }
     kept = [value for value in model.graph.value_info if value.name in foreign]
     del model.graph.value_info[:]
     model.graph.value_info.extend(kept)
@@ -91,7 +94,9 @@ def _infer(model: Proto, path: Path) -> Proto:
         return onnx.shape_inference.infer_shapes(model, check_type=False, strict_mode=False, data_prop=True)
     except Exception as error:  # C++ code: any type
         reason = clean(str(error).strip())
-        raise FileError([f"{path}: expected a model whose shapes fit, got: {reason} (check it with onnx.checker)"]) from None
+        raise FileError(
+            [f"{path}: expected a model whose shapes fit, got: {reason} (check it with onnx.checker)"]
+        ) from None
 
 
 def _known(model: Proto, tensors: Mapping[str, Stored]) -> tuple[dict[str, tuple[int, ...]], dict[str, int]]:

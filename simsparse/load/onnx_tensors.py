@@ -126,6 +126,21 @@ def find_tensor(proto: Proto, span: Span | None, path: Path, name: str) -> Store
     return StoredTensor(**where, path=str(path), is_message=True, message=proto.SerializeToString())
 
 
+def held_tensor(name: str, values: Array, path: Path) -> StoredTensor:
+    """A small tensor that is no part of the file, as one that is."""
+    from onnx import numpy_helper
+
+    proto = numpy_helper.from_array(np.asarray(values), name)
+    return StoredTensor(
+        name=name,
+        shape=tuple(values.shape),
+        data_type=proto.data_type,
+        path=str(path),
+        is_message=True,
+        message=proto.SerializeToString(),
+    )
+
+
 def _checked_shape(proto: Proto, path: Path, name: str) -> tuple[int, ...]:
     shape = tuple(proto.dims)
     if any(size < 0 for size in shape) or len(shape) > 32:
@@ -239,7 +254,7 @@ def _inside_folder(location: str, path: Path, name: str) -> Path:
 def _values(stored: StoredTensor, data: bytes) -> Array:
     """Values of a serialised TensorProto; typed fields are counted before anything is made from the shape."""
     import onnx
-    from google.protobuf.message import DecodeError
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
     from onnx import numpy_helper
 
     try:

@@ -18,7 +18,9 @@ def clean(name: str) -> str:
     >>> clean("conv\\x1b[31m\\n1")
     'conv�[31m�1'
     """
-    shown = "".join("�" if unicodedata.category(letter) in _ACTING else letter for letter in name[:_MAX_LENGTH])
+    shown = "".join(
+        "�" if unicodedata.category(letter) in _ACTING else letter for letter in name[:_MAX_LENGTH]
+    )
     return shown + "…" if len(name) > _MAX_LENGTH else shown
 
 

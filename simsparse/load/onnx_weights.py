@@ -83,15 +83,14 @@ class Recipe:
             If the values are not numbers, or do not fit the steps.
         """
         values = _read(self.source)
-        if self._name and values.dtype.kind not in "iufV":
-            raise self._mistake(f"numbers, got {values.dtype}")
         try:
             for step in self.steps:
                 values = step.apply(values)
-        except (ValueError, TypeError, IndexError) as error:
+        except (ValueError, TypeError, IndexError, KeyError) as error:
             raise self._mistake(f"values that fit their operators, got: {clean(str(error))}") from None
-        dtype = np.float64 if values.dtype == np.float64 else np.float32
-        return np.ascontiguousarray(values, dtype=dtype)
+        if values.dtype.kind not in "iufV":  # V: bfloat16 and 8-bit floats
+            raise self._mistake(f"real numbers, got {values.dtype}")
+        return np.ascontiguousarray(values, dtype=np.float64 if values.dtype == np.float64 else np.float32)
 
     @property
     def _name(self) -> str:
@@ -121,7 +120,9 @@ class OnnxWeights(Mapping[str, WeightArray]):
         return len(self._recipes)
 
 
-def derive(node: Proto, recipes: Mapping[str, Recipe], shapes: Mapping[str, tuple[int, ...]]) -> Recipe | None:
+def derive(
+    node: Proto, recipes: Mapping[str, Recipe], shapes: Mapping[str, tuple[int, ...]]
+) -> Recipe | None:
     """The recipe of what ``node`` makes of constants, or ``None`` if its values are not followed."""
     source = recipes.get(node.input[0]) if node.input else None
     if source is None or node.domain not in ("", "ai.onnx") or len(node.output) != 1:
@@ -149,23 +150,35 @@ def _scale(node: Proto, values: Mapping[str, Any], recipes: Mapping[str, Recipe]
         return None
     parts = [recipe.source for recipe in found if recipe is not None]
     zero_point = parts[1] if len(parts) > 1 else None
-    return Scale(scale=parts[0], zero_point=zero_point, axis=values.get("axis", 1), block=values.get("block_size", 0))
+    return Scale(
+        scale=parts[0], zero_point=zero_point, axis=values.get("axis", 1), block=values.get("block_size", 0)
+    )
 
 
 def _dequantized(values: Array, scale: Scale) -> Array:
     """``(x − zero_point) · scale`` per tensor, per index of an axis, or per block of one."""
     factors = _read(scale.scale).astype(np.float32)
-    zeros = np.zeros(1, np.float32) if scale.zero_point is None else _read(scale.zero_point).astype(np.float32)
-    return (values.astype(np.float32) - _spread(zeros, values.shape, scale)) * _spread(factors, values.shape, scale)
+    zeros = (
+        np.zeros(1, np.float32) if scale.zero_point is None else _read(scale.zero_point).astype(np.float32)
+    )
+    return (values.astype(np.float32) - _spread(zeros, values.shape, scale)) * _spread(
+        factors, values.shape, scale
+    )
 
 
 def _spread(parameters: Array, shape: Sequence[int], scale: Scale) -> Array:
+    """``parameters`` in a shape that broadcasts to ``shape`` without making it larger."""
     if parameters.size == 1:
         return parameters.reshape(())
     axis = scale.axis % len(shape)
-    if scale.block:
-        return np.repeat(parameters, scale.block, axis=axis)[tuple(slice(size) for size in shape)]
-    return parameters.reshape([-1 if index == axis else 1 for index in range(len(shape))])
+    if not scale.block and parameters.size == shape[axis]:
+        return parameters.reshape([-1 if index == axis else 1 for index in range(len(shape))])
+    blocks = [
+        -(-size // scale.block) if index == axis and scale.block else size for index, size in enumerate(shape)
+    ]
+    if not 0 < scale.block <= shape[axis] or list(parameters.shape) != blocks:
+        raise ValueError(f"quantisation parameters {parameters.shape} do not fit values {tuple(shape)}")
+    return np.repeat(parameters, scale.block, axis=axis)[tuple(slice(size) for size in shape)]
 
 
 def _read(stored: Stored) -> Array:
@@ -175,14 +188,18 @@ def _read(stored: Stored) -> Array:
     indices = stored.indices.read().astype(np.int64)
     where = f"{stored.values.path}: sparse tensor {clean(stored.values.name)}"
     if elements > MAX_SPARSE_ELEMENTS:
-        raise FileError([f"{where}: expected at most {MAX_SPARSE_ELEMENTS:,} elements, got {elements:,} (split the layer)"])
+        raise FileError(
+            [
+                f"{where}: expected at most {MAX_SPARSE_ELEMENTS:,} elements, got {elements:,} (split the layer)"
+            ]
+        )
     sizes = np.array(stored.shape if indices.ndim == 2 else [elements])
     if indices.size and ((indices < 0).any() or (indices.reshape(len(indices), -1) >= sizes).any()):
-        raise FileError([f"{where}: expected positions inside {stored.shape}, got others (export the model again)"])
+        raise FileError(
+            [f"{where}: expected positions inside {stored.shape}, got others (export the model again)"]
+        )
     flat = np.ravel_multi_index(tuple(indices.T), stored.shape) if indices.ndim == 2 else indices
     values = stored.values.read()
     dense = np.zeros(elements, values.dtype)
     dense[flat] = values
     return dense.reshape(stored.shape)
-
-

@@ -99,7 +99,9 @@ class _Walk:
     def copy(self, kind: Message, start: int, stop: int, trail: tuple[tuple[int, int], ...]) -> bytes:
         """The message at ``[start, stop)`` without what is left out."""
         if len(trail) > MAX_DEPTH:
-            raise self.error(start, f"graphs nested at most {MAX_DEPTH} deep", "more", "flatten the control flow")
+            raise self.error(
+                start, f"graphs nested at most {MAX_DEPTH} deep", "more", "flatten the control flow"
+            )
         children, left_out = _CHILDREN[kind], _LEFT_OUT.get(kind, frozenset())
         parts: list[bytes] = []
         seen: dict[int, int] = {}
@@ -126,7 +128,9 @@ class _Walk:
         while at < stop:
             self.fields += 1
             if self.fields > MAX_FIELDS:
-                raise self.error(at, f"at most {MAX_FIELDS:,} protobuf fields", "more", "save it again with onnx.save")
+                raise self.error(
+                    at, f"at most {MAX_FIELDS:,} protobuf fields", "more", "save it again with onnx.save"
+                )
             tag, payload = self.varint(at, stop, kind)
             wire, end = tag & 7, -1
             if wire == _VARINT:
@@ -137,9 +141,16 @@ class _Walk:
             elif wire in (_FIXED64, _FIXED32):
                 end = payload + (8 if wire == _FIXED64 else 4)
             if end < 0 or tag >> 3 == 0:
-                raise self.error(at, "an ONNX model", "bytes that are no protobuf field", "export the model again")
+                raise self.error(
+                    at, "an ONNX model", "bytes that are no protobuf field", "export the model again"
+                )
             if end > stop:
-                raise self.error(at, f"{end - payload:,} bytes of a field of the {kind.value}", f"{stop - payload:,}", _TRUNCATED)
+                raise self.error(
+                    at,
+                    f"{end - payload:,} bytes of a field of the {kind.value}",
+                    f"{stop - payload:,}",
+                    _TRUNCATED,
+                )
             yield tag >> 3, at, payload, end
             at = end
 
@@ -166,11 +177,20 @@ class _Walk:
     def count_node(self, at: int) -> None:
         self.nodes += 1
         if self.nodes > MAX_NODES:
-            raise self.error(at, f"at most {MAX_NODES:,} operators", "more", "simplify the graph, for example with onnxslim")
+            raise self.error(
+                at,
+                f"at most {MAX_NODES:,} operators",
+                "more",
+                "simplify the graph, for example with onnxslim",
+            )
 
     def remember(self, start: int, end: int, trail: tuple[tuple[int, int], ...]) -> None:
         """Note where a tensor of the main graph lies; those of inner graphs are never loaded."""
-        raw = [(payload, stop) for number, _, payload, stop in self.fields_of(Message.TENSOR, start, end) if number == _RAW_DATA]
+        raw = [
+            (payload, stop)
+            for number, _, payload, stop in self.fields_of(Message.TENSOR, start, end)
+            if number == _RAW_DATA
+        ]
         raw_offset, raw_end = raw[-1] if raw else (0, -1)
         span = Span(offset=start, length=end - start, raw_offset=raw_offset, raw_length=raw_end - raw_offset)
         match trail:

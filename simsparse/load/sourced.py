@@ -1,7 +1,7 @@
 """Numbers written with their source, ``{value: 8.0e8, source: eie-isca16, status: verified}``, taken apart.
 
-The result is plain data for validation, a source for each number by its dotted path, and the mistakes. Records in a
-list are called by their name in a path (``memory.dram.latency_s``), by their index where they have none.
+The result is plain data for validation, a source for each number by its dotted path, and the mistakes.
+Records of a list are called by their name in a path (``memory.dram.latency_s``), by their index if they have none.
 """
 
 from __future__ import annotations
@@ -65,7 +65,9 @@ class _Walk:
         if isinstance(data, int | float) and not isinstance(data, bool):
             text = number(data) if isinstance(data, float) else str(data)
             out = f"write {{value: {text}, source: …}}"
-            self.result.mistakes.append((location, f"expected a number with its source, got {shown(data)} ({out})"))
+            self.result.mistakes.append(
+                (location, f"expected a number with its source, got {shown(data)} ({out})")
+            )
         return data
 
     def _list(self, data: list[Any], location: Location, path: tuple[str, ...]) -> Any:
@@ -103,9 +105,17 @@ class _Walk:
         problems = []
         if not isinstance(text, str) or not text.strip():
             problems.append(("source", f"expected the number's source, got {shown(text)} (write {FORM})"))
-        elif text not in self.texts and " " not in text.strip() and not text.startswith(("http://", "https://")):
+        elif (
+            text not in self.texts
+            and " " not in text.strip()
+            and not text.startswith(("http://", "https://"))
+        ):
             near = nearest(text, self.texts)
-            out = f"did you mean {', '.join(near)}?" if near else "add it to sources:, or write the source as text"
+            out = (
+                f"did you mean {', '.join(near)}?"
+                if near
+                else "add it to sources:, or write the source as text"
+            )
             problems.append(("source", f"expected a key of sources:, got {shown(text)} ({out})"))
         if status not in STATUSES:
             near = nearest(status, STATUSES) if isinstance(status, str) else []

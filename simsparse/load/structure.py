@@ -1,7 +1,7 @@
 """Keys that a type does not know, and which record of a union is meant; read off a pydantic core schema.
 
-pydantic ignores unknown keys of standard dataclasses, and answers a wrong value inside a union with the mistakes
-of every member. This walk knows better: records of a union are told apart by a field that is a literal in each.
+pydantic ignores unknown keys of standard dataclasses, and answers a wrong value inside a union with the
+mistakes of every member. Here the records of a union are told apart by a field that is a literal in each.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ from simsparse.errors import nearest
 from simsparse.load.yaml_tree import Location
 
 Schema = Mapping[str, Any]
-_WRAPPERS = frozenset({"default", "nullable", "function-after", "function-before", "function-wrap", "json-or-python"})
+_WRAPPERS = frozenset(
+    {"default", "nullable", "function-after", "function-before", "function-wrap", "json-or-python"}
+)
 _RECORDS = frozenset({"dataclass-args", "model-fields", "typed-dict"})
 
 
@@ -95,7 +97,12 @@ class _Walk:
             if key in fields:
                 self.visit(fields[key], value, (*location, key))
             else:
-                self.found.unknown.append(((*location, key), unknown_key(key, [name for name in fields if name not in data], fields)))
+                self.found.unknown.append(
+                    (
+                        (*location, key),
+                        unknown_key(key, [name for name in fields if name not in data], fields),
+                    )
+                )
 
     def _union(self, schema: Schema, data: dict[str, Any], location: Location) -> None:
         choices = schema["choices"].values() if isinstance(schema["choices"], dict) else schema["choices"]
@@ -117,7 +124,9 @@ class _Walk:
         got = f'"{tag}"' if isinstance(tag, str) else "nothing" if tag is None else str(tag)
         near = nearest(tag, members) if isinstance(tag, str) else []
         out = f"did you mean {', '.join(near)}?" if near else f"write {name}: {next(iter(members))}"
-        self.found.mistakes.append(((*location, name), f"expected one of {', '.join(members)}, got {got} ({out})"))
+        self.found.mistakes.append(
+            ((*location, name), f"expected one of {', '.join(members)}, got {got} ({out})")
+        )
 
     def _unwrapped(self, schema: Schema) -> Schema:
         while True:
@@ -134,9 +143,16 @@ class _Walk:
 
 def unknown_key(key: str, free: list[str], known: Mapping[str, Any]) -> str:
     """The message for a key that a record does not know; offers the ones not used yet first."""
-    near = nearest(key, free) or nearest(key, known)
+    near = _near(key, free) or _near(key, list(known))
     out = f"did you mean {', '.join(near)}?" if near else f"known: {', '.join(known)}"
-    return f"expected a known key, got \"{''.join(c if c.isprintable() else '?' for c in key)[:60]}\" ({out})"
+    short = "".join(char if char.isprintable() else "?" for char in key)[:60]
+    return f'expected a known key, got "{short}" ({out})'
+
+
+def _near(key: str, known: list[str]) -> list[str]:
+    """Names like ``key``, or like its beginning: bandwith → bandwidth_bytes_per_s."""
+    beginnings = {name[: len(key)]: name for name in reversed(known)}
+    return nearest(key, known) or [beginnings[start] for start in nearest(key, beginnings)]
 
 
 def _fields(schema: Schema) -> dict[str, Schema]:

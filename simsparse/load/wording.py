@@ -28,9 +28,31 @@ UNITS = {
     "j": "J",
 }
 """Unit of a name by its ending, longest first."""
-_PREFIX = {"T": 1e12, "G": 1e9, "M": 1e6, "k": 1e3, "K": 1e3, "": 1.0, "m": 1e-3, "u": 1e-6, "µ": 1e-6, "n": 1e-9, "p": 1e-12}
+_EXAMPLES = {
+    "Hz": "1.0e9",
+    "s": "1.0e-6",
+    "bytes": "32768",
+    "bytes per second": "1.0e11",
+    "W": "100.0",
+    "nm": "28",
+}
+_PREFIX = {
+    "T": 1e12,
+    "G": 1e9,
+    "M": 1e6,
+    "k": 1e3,
+    "K": 1e3,
+    "": 1.0,
+    "m": 1e-3,
+    "u": 1e-6,
+    "µ": 1e-6,
+    "n": 1e-9,
+    "p": 1e-12,
+}
 _BINARY = {"Ki": 1024, "Mi": 1024**2, "Gi": 1024**3, "Ti": 1024**4}
-_QUANTITY = re.compile(r"\s*([-+]?[0-9][0-9_,]*\.?[0-9]*(?:[eE][-+]?[0-9]+)?)\s*([KMGT]i|[TGMkKmuµnp]?)([A-Za-z][A-Za-z/]*|)\s*")
+_QUANTITY = re.compile(
+    r"\s*([-+]?[0-9][0-9_,]*\.?[0-9]*(?:[eE][-+]?[0-9]+)?)\s*([KMGT]i|[TGMkKmuµnp]?)([A-Za-z][A-Za-z/]*|)\s*"
+)
 
 _PLAIN = {
     "string_type": ("text", "put it in quotes"),
@@ -85,9 +107,9 @@ def shown(value: Any) -> str:
     return json.dumps(value)[:60]
 
 
-def worded(data: Any, found: Structure, detail: Mapping[str, Any]) -> tuple[Location, str]:
+def worded(found: Structure, detail: Mapping[str, Any]) -> tuple[Location, str]:
     """The location and the message of one of pydantic's error details."""
-    location = found.plain(_resolved(data, tuple(detail["loc"])))
+    location = found.plain(tuple(part for part in detail["loc"] if part != "[key]"))
     name = str(next((part for part in reversed(location) if isinstance(part, str)), ""))
     expected, out = _expected(detail, name)
     got = "nothing" if detail["type"].startswith("missing") else shown(detail["input"])
@@ -100,9 +122,11 @@ def _expected(detail: Mapping[str, Any], name: str) -> tuple[str, str]:
     if kind in ("missing", "missing_argument"):
         return "a value", f"add {name}: …"
     if kind.startswith(("float", "decimal", "finite")):
-        return f"a number{unit}", _as_number(detail["input"], whole=False)
+        return f"a number{unit}", _as_number(
+            detail["input"], _EXAMPLES.get(unit_of(name), "0.5"), whole=False
+        )
     if kind.startswith("int"):
-        return f"a whole number{unit}", _as_number(detail["input"], whole=True)
+        return f"a whole number{unit}", _as_number(detail["input"], "64", whole=True)
     if kind in ("literal_error", "enum"):
         return _choice(str(context["expected"]), detail["input"])
     if kind in _BOUNDS:
@@ -125,11 +149,13 @@ def _choice(expected: str, got: Any) -> tuple[str, str]:
     return (f"one of {', '.join(words)}" if len(words) > 1 else words[0]), out
 
 
-def _as_number(got: Any, *, whole: bool) -> str:
+def _as_number(got: Any, example: str, *, whole: bool) -> str:
     """How to write what was meant; ``1 GHz`` is ``1.0e9``.
 
-    >>> _as_number("1 GHz", whole=False), _as_number("32 KiB", whole=True), _as_number("fast", whole=False)
-    ('write 1.0e9', 'write 32768', 'write 1.0e9, without a unit')
+    >>> _as_number("1 GHz", "0.5", whole=False), _as_number("32 KiB", "64", whole=True)
+    ('write 1.0e9', 'write 32768')
+    >>> _as_number("fast", "0.5", whole=False)
+    'write a plain number such as 0.5'
     """
     if isinstance(got, float) and whole:
         return f"write {round(got)}" if abs(got) < 1e15 else ""
@@ -137,8 +163,10 @@ def _as_number(got: Any, *, whole: bool) -> str:
         return "write a number, or leave the key out"
     match = _QUANTITY.fullmatch(got) if isinstance(got, str) else None
     if not match or (match[2] and not match[3] and match[2] in "mp"):
-        return "write 64, without a unit" if whole else "write 1.0e9, without a unit"
-    value = float(match[1].replace(",", "").replace("_", "")) * _BINARY.get(match[2], _PREFIX.get(match[2], 1.0))
+        return f"write a plain number such as {example}"
+    value = float(match[1].replace(",", "").replace("_", "")) * _BINARY.get(
+        match[2], _PREFIX.get(match[2], 1.0)
+    )
     return f"write {round(value)}" if whole else f"write {number(value)}"
 
 
@@ -153,9 +181,3 @@ def number(value: float) -> str:
     mantissa, _, exponent = f"{value:.12e}".partition("e")
     mantissa = mantissa.rstrip("0")
     return f"{mantissa}0e{int(exponent)}" if mantissa.endswith(".") else f"{mantissa}e{int(exponent)}"
-
-
-def _resolved(data: Any, location: Location) -> Location:
-    """A pydantic location; ``[key]`` marks a mistake in a key of a mapping."""
-    del data
-    return location[:-1] if location and location[-1] == "[key]" else location

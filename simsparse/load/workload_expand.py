@@ -1,7 +1,7 @@
-"""A checked workload file to the operator graph: formulas get values, blocks are written out, shapes inferred.
+"""A checked workload file to the graph: formulas get values, blocks are written out, shapes are inferred.
 
-A layer that could not be made leaves an unknown tensor behind, and layers that read an unknown tensor are passed
-over in silence: one mistake, one line. The work is bounded, however deep a file nests its repetitions.
+A layer that could not be made leaves an unknown tensor behind, and layers that read an unknown tensor are
+passed over in silence: one mistake, one line. The work is bounded, however deep a file nests its repetitions.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _ABOUT_BLOCKS = ("block", "name", "from", "count", "with", "repeat", "first")
 _NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-/")
 
 
-class Misfit(Exception):
+class MisfitError(Exception):
     """Mistakes of a file by location."""
 
     def __init__(self, mistakes: Mapping[Location, str]) -> None:
@@ -34,11 +34,11 @@ class Misfit(Exception):
         super().__init__("; ".join(mistakes.values()))
 
 
-class _Wrong(Exception):
+class _WrongError(Exception):
     """One mistake, noted already; whoever catches it goes on without that layer."""
 
 
-class _Enough(Exception):
+class _EnoughError(Exception):
     """The bound on work is reached."""
 
 
@@ -47,16 +47,16 @@ def expand(spec: WorkloadSpec, overrides: Mapping[str, int]) -> Graph:
 
     Raises
     ------
-    Misfit
+    MisfitError
         With every mistake that was found.
     """
     reader = _Reader(spec=spec)
     try:
         graph = reader.graph(overrides)
-    except (_Wrong, _Enough):
+    except (_WrongError, _EnoughError):
         graph = None
     if graph is None or reader.mistakes:
-        raise Misfit(reader.mistakes)
+        raise MisfitError(reader.mistakes)
     return graph
 
 
@@ -96,7 +96,9 @@ class _Reader:
             self.spec.name,
             source=self.spec.source,
             batch=self.numbers.get("batch", 1),
-            inputs={name: TensorSpec(shape=self.shapes[name], dtype=self.dtype(name)) for name in tensors},
+            inputs={
+                name: TensorSpec(shape=self.shapes[name], dtype=self.dtype(name)) for name in self.spec.inputs
+            },
             nodes=tuple(self.nodes),
             outputs=(last,),
         )
@@ -144,7 +146,7 @@ class _Reader:
                 sources = self.sources(layer, at, tensors, previous)
                 make = self.use_block if "block" in layer else self.operate
                 previous = make(layer, at, scope, tensors, sources)
-            except _Wrong:
+            except _WrongError:
                 previous = None
                 if "name" in layer:
                     tensors[layer["name"]] = None
@@ -172,7 +174,7 @@ class _Reader:
             way_out = f"it takes {', '.join(takes)}" if takes else f"it takes {', '.join(about[1:])} only"
             self.note((*at, key), f"expected no {key} on {what}, got one ({way_out})")
         if extra:
-            raise _Wrong
+            raise _WrongError
 
     def sources(
         self, layer: LayerSpec, at: Location, tensors: Tensors, previous: str | None
@@ -289,16 +291,15 @@ class _Reader:
                 count=scope.count * count,
                 inside=(*scope.inside, layer["block"]),
             )
-            before = previous
+            local: Tensors = {"input": previous}
             layers = ("blocks", layer["block"], "layers")
-            previous = self.chain(block.layers, layers, inner, {"input": previous}, previous)
+            before, previous = previous, self.chain(block.layers, layers, inner, local, previous)
             if count > 1 and before and previous and self.shapes[before] != self.shapes[previous]:
                 self.fail(
                     (*at, "count"),
                     "expected a block that keeps its shape, got one that changes it (use repeat)",
                 )
-            if name:
-                tensors[name] = previous
+            tensors |= {name: previous} if name else {key: local[key] for key in local if key != "input"}
         return previous
 
     def block(self, layer: LayerSpec, at: Location, scope: _Scope) -> BlockSpec:
@@ -329,7 +330,7 @@ class _Reader:
             elif default is None:
                 self.fail(
                     at,
-                    f"expected a value for {key} of block {layer['block']}, got none (add with: {{{key}: …}})",
+                    f"expected a value for {key} of block {layer['block']}, got none (add it to with)",
                 )
             else:
                 seen[key] = self.number(default, seen, ("blocks", layer["block"], "parameters", key))
@@ -357,11 +358,11 @@ class _Reader:
         self.steps += 1
         if self.steps > MAX_STEPS:
             self.note(at, f"expected at most {MAX_STEPS} layers, got more (use count for identical ones)")
-            raise _Enough
+            raise _EnoughError
 
     def note(self, at: Location, text: str) -> None:
         self.mistakes.setdefault(at, text)
 
     def fail(self, at: Location, text: str) -> NoReturn:
         self.note(at, text)
-        raise _Wrong
+        raise _WrongError

@@ -9,7 +9,7 @@ from simsparse.ir import Workload
 from simsparse.load.document import read_document, validated
 from simsparse.load.graph import Graph
 from simsparse.load.lower import lower
-from simsparse.load.workload_expand import Misfit, expand
+from simsparse.load.workload_expand import MisfitError, expand
 from simsparse.load.workload_spec import workload_adapter
 
 
@@ -43,7 +43,7 @@ def load_workload_yaml(path: str | Path, *, batch: int | None = None, seq: int |
             raise UsageError(f"{spec.name}: expected {key} >= 1, got {value}")
     try:
         return expand(spec, overrides)
-    except Misfit as misfit:
+    except MisfitError as misfit:
         raise document.error(misfit.mistakes.items()) from None
 
 

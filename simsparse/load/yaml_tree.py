@@ -1,8 +1,8 @@
 """YAML text as plain data, with the line and column of everything in it.
 
-The events of ruamel's parser (its C scanner where that is installed: thirty times quicker) become dicts, lists
-and scalars of the YAML 1.2 core schema. What a data file does not need is a mistake: repeated keys, anchors and
-aliases (a few hundred bytes of them can stand for gigabytes), tags (they construct objects), infinite numbers.
+The events of ruamel's parser (with its C scanner where that is installed, ten times quicker) become dicts,
+lists and scalars of the YAML 1.2 core schema. What a data file does not need is a mistake: repeated keys,
+anchors and aliases (a few hundred bytes of them can stand for gigabytes), tags, infinite numbers.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _NULL = frozenset({"", "~", "null", "Null", "NULL"})
 _BOOL = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 
 
-class YamlMistake(Exception):
+class YamlError(Exception):
     """A place in the text and what is wrong there; parsing cannot go on."""
 
     def __init__(self, position: Position, message: str) -> None:
@@ -50,13 +50,14 @@ def parse_yaml(text: str, *, pure: bool = False) -> Tree:
 
     Raises
     ------
-    YamlMistake
+    YamlError
         If the text is no YAML, has more than one document, or is nested deeper than ``MAX_DEPTH``.
 
     >>> parse_yaml("clock_hz: 1e9").data
     {'clock_hz': 1000000000.0}
     """
-    from ruamel.yaml.error import MarkedYAMLError, YAMLError
+    from ruamel.yaml.error import MarkedYAMLError
+    from ruamel.yaml.error import YAMLError as AnyError
 
     builder = _Builder()
     try:
@@ -64,15 +65,15 @@ def parse_yaml(text: str, *, pure: bool = False) -> Tree:
             builder.take(event)
     except MarkedYAMLError as error:
         raise _syntax_mistake(error) from None
-    except YAMLError as error:  # the reader's: a character that YAML does not allow
-        raise YamlMistake(_forbidden_character(text), str(error).splitlines()[0]) from None
+    except AnyError as error:  # the reader's: a character that YAML does not allow
+        raise YamlError(_forbidden_character(text), str(error).splitlines()[0]) from None
     return builder.tree
 
 
 def _events(text: str, pure: bool) -> Iterator[Any]:
     if not pure:
         try:
-            from _ruamel_yaml import CParser
+            from _ruamel_yaml import CParser  # type: ignore[import-not-found]
         except ImportError:
             pure = True
     if pure:
@@ -85,15 +86,15 @@ def _events(text: str, pure: bool) -> Iterator[Any]:
         yield parser.get_event()
 
 
-def _syntax_mistake(error: Any) -> YamlMistake:
+def _syntax_mistake(error: Any) -> YamlError:
     mark = error.problem_mark or error.context_mark
     position = (mark.line + 1, mark.column + 1) if mark else (1, 1)
     problem = str(error.problem or error.context).replace("\t", "a tab")
     if "cannot start any token" in problem:
-        problem = "found a character that cannot start a value (indent with spaces, quote text that starts with %, @ or `)"
+        problem = "found a character that cannot start a value (indent with spaces, quote text)"
     elif "mapping values are not allowed" in problem:
         problem = "found a second ': ' in one line (quote text that contains ': ')"
-    return YamlMistake(position, problem)
+    return YamlError(position, problem)
 
 
 def _forbidden_character(text: str) -> Position:
@@ -132,17 +133,23 @@ class _Builder:
         elif name == "DocumentStartEvent":
             self._documents += 1
             if self._documents > 1:
-                raise YamlMistake(_position(event), "expected one document, got a second one (remove what follows ---)")
+                raise YamlError(
+                    _position(event), "expected one document, got a second one (remove what follows ---)"
+                )
 
     def _awaits_nothing(self) -> bool:
         return bool(self._stack) and len(self._location) == len(self._stack)
 
     def _open(self, event: Any, container: dict[str, Any] | list[Any]) -> None:
         if len(self._stack) >= MAX_DEPTH:
-            raise YamlMistake(_position(event), f"expected at most {MAX_DEPTH} levels of nesting (flatten the file)")
+            raise YamlError(
+                _position(event), f"expected at most {MAX_DEPTH} levels of nesting (flatten the file)"
+            )
         self._refuse(event)
         if self._at_key():
-            raise YamlMistake(_position(event), "expected text as a key, got a list or mapping (write key: value)")
+            raise YamlError(
+                _position(event), "expected text as a key, got a list or mapping (write key: value)"
+            )
         self._value(event, container)
         self._stack.append(container)
         self._keys.append(None)
@@ -168,7 +175,9 @@ class _Builder:
         location = (*self._location, key)
         if key in container:
             line, column = self.tree.keys[location]
-            self._mistake(event, f"{key}: expected each key once, got it again (first at {line}:{column}; remove one)")
+            self._mistake(
+                event, f"{key}: expected each key once, got it again (first at {line}:{column}; remove one)"
+            )
         elif not key:
             self._mistake(event, "expected a key before ':', got nothing (write key: value)")
         self.tree.keys[location] = _position(event)

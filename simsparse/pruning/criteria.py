@@ -2,7 +2,7 @@
 
 The seam for others: a `Criterion` is a name, a line for people and one function ``score(layer, weights, seed)
 -> float32 (m, k)``, not negative, larger means kept longer. ``weights`` is a function, so a criterion that
-needs none costs none. What a criterion needs beyond weights it closes over: first- order Taylor |w·g| holds
+needs none costs none. What a criterion needs beyond weights it closes over: first-order Taylor |w·g| holds
 gradients by layer name, OBD holds the diagonal of the Hessian, Wanda |w|·‖x‖ the norms of the inputs; such a
 function returns a `Criterion`, which `simsparse.pruning.prune.prune` takes as it is. One that needs no data
 is entered in ``CRITERIA`` and so gets a name on the command line.

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simsparse.errors import PatternError, ShapeError
-from simsparse.kernels.mask_groups import nm_mask, vnm_mask
+from simsparse.kernels.mask_groups import n4_mask, nm_mask, vnm_mask
 from simsparse.pattern import NM, VNM, Dense, Pattern
 from simsparse.pruning.select import Mask, checked_scores, kept_count, top_mask
 from simsparse.pruning.tiles import expand, tile_of, tile_scores
@@ -93,7 +93,10 @@ def _fixed(scores: NDArray[Any], pattern: Dense | NM | VNM) -> Mask:
             return np.ones(scores.shape, np.bool_)
         case NM(keep=keep, group=group):
             mask = np.empty(scores.shape, np.bool_)
-            nm_mask(scores, keep, group, mask)
+            if group == 4 and scores.shape[1] % 4 == 0:
+                n4_mask(scores, keep, mask)
+            else:
+                nm_mask(scores, keep, group, mask)
             return mask
         case VNM(rows=rows, keep=keep, group=group):
             mask = np.zeros(scores.shape, np.bool_)

@@ -68,7 +68,7 @@ def matrix_options(layer: Layer) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pruned:
-    """What is kept of a workload's weights, computed on demand: peak memory is 2 to 3 times the largest layer.
+    """What is kept of a workload's weights, made on demand: peak memory is 2 to 3 times the largest layer.
 
     ``densities`` holds the planned density of each layer that the pattern touches. A weight that the model
     brought as zero stays removed in every layer, whatever the pattern. Identical layers (``count``) share one

@@ -86,7 +86,7 @@ def _check_divides(what: str, parts: int, axis: str, size: int, where: str) -> N
 
 
 def tile_scores(scores: Scores, tile: Tile) -> Scores:
-    """Summed score of each tile ÷ the size of a whole tile, in the dtype of ``scores``.
+    """Summed score of each tile ÷ the size of a whole tile, in float64; of single weights the scores.
 
     A shorter tile at the edge counts with its sum like the others: removing it loses that much.
     """
@@ -95,7 +95,7 @@ def tile_scores(scores: Scores, tile: Tile) -> Scores:
     sums = np.zeros(tile.grid(scores.shape), np.float64)
     tile_sums(scores, tile.rows, tile.columns, sums)
     sums /= tile.rows * tile.columns
-    return sums.astype(scores.dtype, copy=False)
+    return sums
 
 
 def expand(kept: Mask, tile: Tile, shape: tuple[int, ...]) -> Mask:

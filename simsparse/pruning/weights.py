@@ -11,6 +11,7 @@ from simsparse.errors import ShapeError, UsageError
 from simsparse.ir import Layer
 
 _SMALLEST = np.float32(2.0**-24)
+_IN_CACHE = 1 << 16  # weights drawn and scaled at a time; the stream does not depend on it
 
 
 def layer_generator(layer: Layer, seed: int, *stream: int) -> np.random.Generator:
@@ -46,7 +47,13 @@ def seeded_weights(layer: Layer, seed: int) -> NDArray[np.float32]:
             f"layer {layer.name}: expected a layer with weights, got kind {layer.kind}"
             " (conv and linear have them)"
         )
-    weights = layer_generator(layer, seed).standard_normal((layer.m, layer.k), dtype=np.float32)
-    weights[weights == 0] = _SMALLEST
-    weights *= np.float32((2.0 / layer.k) ** 0.5)
+    generator = layer_generator(layer, seed)
+    weights = np.empty((layer.m, layer.k), np.float32)
+    deviation = np.float32((2.0 / layer.k) ** 0.5)
+    rows = max(1, _IN_CACHE // layer.k)
+    for start in range(0, layer.m, rows):
+        block = weights[start : start + rows]
+        generator.standard_normal(out=block, dtype=np.float32)
+        block[block == 0] = _SMALLEST
+        block *= deviation
     return weights

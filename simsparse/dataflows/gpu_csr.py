@@ -1,0 +1,160 @@
+"""Unstructured rows on the vector cores, as Sputnik does them.
+
+A thread block is one warp: ``rows`` rows by one line of columns. Every kept weight loads one line of the inputs; lines
+that rows resident on the same SM share are hits of its L1, counted from the actual mask. Rows are sorted by length, and
+a block takes as long as its longest row.
+
+Source: Gale, Zaharia, Young and Elsen, Sparse GPU kernels for deep learning, SC 2020; google-research/sputnik.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from simsparse.dataflows.gpu_machine import Product, block_plan, l2_capacity, parameters, product_of, stored
+from simsparse.dataflows.task import LayerPlan, LayerTask
+from simsparse.dataflows.tiling import ceil_div, edges, spread
+from simsparse.errors import UnsupportedError
+from simsparse.hardware.gpu import VectorRowKernel
+from simsparse.kernels.count_gpu import distinct_columns
+from simsparse.plan import FloatArray, IntArray, Plan
+from simsparse.results import Counts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _RowBlocks:
+    """Row blocks of one group in dispatch order."""
+
+    size: IntArray
+    """rows"""
+    nnz: IntArray
+    longest: IntArray
+    """entries of the longest row, as stored and rounded by the kernel"""
+    fresh: IntArray
+    """input lines that no resident neighbour has loaded"""
+    touched: int
+    """columns of W with at least one kept weight: rows of the inputs that are read at all"""
+
+
+def plan_csr(task: LayerTask) -> LayerPlan:
+    """Plan a product with unstructured weights.
+
+    Raises
+    ------
+    UnsupportedError
+        If the machine has no such kernel for the dtype, or the operands are both activations.
+    """
+    kernel = parameters(task).csr
+    if kernel is None or task.dtype not in kernel.dtypes:
+        raise UnsupportedError(f"{task.hardware.name} has no csr kernel in {task.dtype}")
+    if not task.layer.kind.has_weights:
+        raise UnsupportedError("csr holds weights, and both operands of this product are activations")
+    product = product_of(task)
+    groups = [_row_blocks(task, product, kernel, group) for group in range(product.groups)]
+    plan = _plan(task, product, kernel, groups)
+    lines = sum(int(group.nnz.sum()) for group in groups)
+    done = task.weights.nnz * task.layer.n
+    gpu = parameters(task)
+    values, metadata = stored(task)
+    return LayerPlan(
+        plan=plan,
+        kernel=f"csr rows {kernel.rows}x{_columns(task, kernel)}",
+        macs_done=done,
+        macs_skipped=task.layer.macs - done,
+        counts=Counts(
+            {
+                ("mac", task.dtype): done,
+                ("register", "byte"): round(done * gpu.vector_register_bytes_per_mac * task.value_bits / 16),
+                ("smem", "byte"): lines * int(product.bytes_of(np.array([product.columns]))[0]),
+                ("sm", "cycle"): round(float(plan.compute_cycles.sum())),
+            }
+        ),
+        weight_bytes=values,
+        metadata_bytes=metadata,
+    )
+
+
+def _columns(task: LayerTask, kernel: VectorRowKernel) -> int:
+    return kernel.line_bytes * 8 // task.value_bits
+
+
+def _row_blocks(task: LayerTask, product: Product, kernel: VectorRowKernel, group: int) -> _RowBlocks:
+    rows = slice(group * product.rows, (group + 1) * product.rows)
+    length = task.weights.row_nnz[rows]
+    order = np.argsort(-length, kind="stable")
+    size = edges(product.rows, kernel.rows)
+    first = np.arange(len(size)) * kernel.rows
+    sorted_length = length[order]
+    entries = sorted_length[first] + kernel.extra_entries  # the longest of each block comes first
+    share = max(1, kernel.resident_rows // kernel.rows)
+    mask = task.weights.dense_mask[rows]
+    fresh = distinct_columns(mask, order, kernel.rows, task.hardware.units, share)
+    touched = product.k if task.weights.mask is None else int(np.count_nonzero(mask.any(axis=0)))
+    return _RowBlocks(
+        size=size,
+        nnz=np.add.reduceat(sorted_length, first),
+        longest=-(-entries // kernel.round_entries) * kernel.round_entries,
+        fresh=fresh,
+        touched=touched,
+    )
+
+
+def _plan(task: LayerTask, product: Product, kernel: VectorRowKernel, groups: list[_RowBlocks]) -> Plan:
+    """Column panels outside, row blocks inside: the order in which the kernel's grid is dispatched."""
+    columns = edges(product.columns, _columns(task, kernel))
+    panels, blocks = len(columns), len(groups[0].size)
+
+    def by_block(values: list[IntArray]) -> IntArray:
+        return np.concatenate([np.tile(part, panels) for part in values])
+
+    wide = np.tile(np.repeat(columns, blocks), len(groups))
+    stored_parts = spread(product.weight_bytes, np.concatenate([group.nnz + group.size for group in groups]))
+    weights = by_block(list(stored_parts.reshape(len(groups), blocks)))
+    inputs = product.bytes_of(by_block([group.fresh for group in groups]) * wide)
+    written = spread(product.output_bytes, by_block([group.size for group in groups]) * wide)
+    dram = _dram(task, product, kernel, groups, columns, stored_parts)
+    entries = kernel.rows * by_block([group.longest for group in groups])
+    cycles: FloatArray = entries * kernel.cycles_per_load + kernel.block_cycles
+    return block_plan(
+        task,
+        slice_start=np.arange(len(weights) + 1, dtype=np.int64),
+        fetch=np.stack([weights, dram[0], inputs, dram[1]], axis=1),
+        outputs=(written, written),
+        compute=cycles,
+        blocks_per_unit=kernel.blocks_per_unit,
+        stages=1,
+        fill_cycles=0.0,
+    )
+
+
+def _dram(
+    task: LayerTask,
+    product: Product,
+    kernel: VectorRowKernel,
+    groups: list[_RowBlocks],
+    columns: IntArray,
+    stored_parts: IntArray,
+) -> tuple[IntArray, IntArray]:
+    """DRAM bytes of weights and inputs for each block.
+
+    Inputs of a panel are new once, to the first blocks that are resident together. Weights pass once per panel: they
+    are found in the L2 again if they fit it together with one panel's inputs and outputs.
+    """
+    blocks, panels = len(groups[0].size), len(columns)
+    parts = stored_parts.reshape(len(groups), blocks)
+    resident = min(blocks, task.hardware.units * kernel.blocks_per_unit)
+    existing = product.input_bytes / int(product.bytes_of(np.array([product.k * product.columns * product.groups]))[0])
+    weights, inputs = [], []
+    for group, stored_here in zip(groups, parts, strict=True):
+        read = np.floor(product.bytes_of(group.touched * columns) * existing).astype(np.int64)
+        panel_bytes = int(read.max() + product.bytes_of(np.array([product.rows * columns[0]]))[0])
+        again = int(stored_here.sum()) + panel_bytes > l2_capacity(task)
+        passes = np.ones(panels, dtype=np.int64) if again else (np.arange(panels) == 0).astype(np.int64)
+        weights.append(np.outer(passes, stored_here).ravel())
+        fresh = np.zeros((panels, blocks), dtype=np.int64)
+        for panel in range(panels):
+            fresh[panel, :resident] = spread(int(read[panel]), np.ones(resident))
+        inputs.append(fresh.ravel())
+    return np.concatenate(weights), np.concatenate(inputs)

@@ -1,0 +1,57 @@
+"""Layers without a matrix product: activation functions, normalisation, pooling, additions, data movement.
+
+They stream their inputs and outputs once through the innermost shared level that holds both (the second level of the
+machine's hierarchy, else DRAM) while a vector unit works on them; nothing is fused into neighbouring layers.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from simsparse.dataflows.task import LayerPlan
+from simsparse.dataflows.tiling import spread
+from simsparse.errors import UnsupportedError
+from simsparse.hardware import DTYPE_BITS, HardwareModel
+from simsparse.ir import Layer
+from simsparse.plan import Channel, Plan, Stream, TileKind
+from simsparse.results import Counts
+
+_TILES = 16  # enough for fill and drain to overlap; the stream is uniform
+
+
+def plan_vector(layer: Layer, hardware: HardwareModel, dtype: str) -> LayerPlan:
+    """Plan a layer that is no matrix product.
+
+    Raises
+    ------
+    UnsupportedError
+        If the machine has no vector unit.
+    """
+    rate = hardware.vector_operations_per_cycle
+    if rate is None:
+        raise UnsupportedError("the machine has no unit for layers without a matrix product")
+    width = DTYPE_BITS[dtype]
+    inputs, outputs = -(-layer.input_elements * width // 8), -(-layer.output_elements * width // 8)
+    level = next(
+        (level for level in hardware.memory[1:2] if inputs + outputs <= (level.capacity_bytes or float("inf"))),
+        hardware.memory[0],
+    )
+    share = np.ones(_TILES)
+    return LayerPlan(
+        plan=Plan(
+            kind=TileKind.UNICAST,
+            units=1,
+            channels=(Channel(name=level.name, bytes_per_cycle=hardware.bytes_per_cycle(level.name) or 1e30),),
+            fetch_streams=(Stream(name="inputs", channel=0),),
+            fetch_bytes=spread(inputs, share)[:, None],
+            drain_streams=(Stream(name="outputs", channel=0),),
+            drain_bytes=spread(outputs, share)[:, None],
+            compute_cycles=spread(layer.operations, share) / rate,
+            overhead_cycles=hardware.launch_s * hardware.clock_hz,
+        ),
+        kernel="vector unit" if layer.operations else "copy",
+        macs_done=0,
+        counts=Counts({("vector", "operation"): layer.operations}),
+        weight_bytes=0,
+        metadata_bytes=0,
+    )

@@ -1,0 +1,341 @@
+"""ONNX operators that are matrix products: convolutions, Gemm, MatMul, Einsum, Attention."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+from simsparse.errors import ShapeError
+from simsparse.load.graph import Attribute, Op, Shape, shape_text
+from simsparse.load.onnx_builder import GraphBuilder, Operator, RefusedError
+from simsparse.load.onnx_weights import Step
+from simsparse.load.shape_rules import infer_shape
+
+Translate = Callable[[GraphBuilder, Operator], None]
+
+
+def _convolution(builder: GraphBuilder, operator: Operator) -> None:
+    image, kernel = _image_and_kernel(builder, operator)
+    out, axes = builder.shape(operator.outputs[0]), len(image) - 2
+    stride, dilation = operator.integers("strides", (1,) * axes), operator.integers("dilations", (1,) * axes)
+    groups = operator.integer("group", 1)
+    if len(out) != len(image) or kernel[1] * groups != image[1]:
+        raise ShapeError(
+            f"operator {operator.name}: expected weights for {image[1]} input channels, "
+            f"got {shape_text(kernel)} in {groups} groups"
+        )
+    padding = operator.integers("pads", (0,) * 2 * axes)
+    if operator.text("auto_pad", "NOTSET") in ("SAME_UPPER", "SAME_LOWER"):
+        wanted = [
+            max((out[2 + i] - 1) * stride[i] + dilation[i] * (kernel[2 + i] - 1) + 1 - image[2 + i], 0)
+            for i in range(axes)
+        ]
+        padding = _same_padding(wanted, operator.text("auto_pad", ""))
+    attributes: dict[str, Attribute] = {
+        "out_channels": kernel[0],
+        "kernel": kernel[2:],
+        "stride": stride,
+        "padding": padding,
+        "dilation": dilation,
+        "groups": groups,
+        "bias": int(operator.given(2)),
+    }
+    if min(padding) < 0:
+        raise RefusedError("negative padding")
+    _expect_shape(operator, infer_shape(Op.CONV, (image,), attributes), out)
+    builder.add(
+        operator.name,
+        Op.CONV,
+        (builder.read(operator.inputs[0]),),
+        out,
+        operator.outputs[0],
+        **attributes,
+    )
+    builder.set_weight(operator.name, operator.inputs[1], Step(reshape=(kernel[0], math.prod(kernel[1:]))))
+
+
+def _transposed_convolution(builder: GraphBuilder, operator: Operator) -> None:
+    image, kernel = _image_and_kernel(builder, operator)
+    out, groups = builder.shape(operator.outputs[0]), operator.integer("group", 1)
+    if kernel[0] != image[1] or groups < 1 or image[1] % groups or out[1] != kernel[1] * groups:
+        raise ShapeError(
+            f"operator {operator.name}: expected weights for {image[1]} input channels in {groups} groups, "
+            f"got {shape_text(kernel)}"
+        )
+    builder.add(
+        operator.name,
+        Op.CONV_TRANSPOSE,
+        (builder.read(operator.inputs[0]),),
+        out,
+        operator.outputs[0],
+        out_channels=out[1],
+        kernel=kernel[2:],
+        groups=groups,
+    )
+    rows, k = kernel[1] * math.prod(kernel[2:]), kernel[0] // groups
+    steps = Step(reshape=(groups, k, rows)), Step(transpose=(0, 2, 1)), Step(reshape=(groups * rows, k))
+    builder.set_weight(operator.name, operator.inputs[1], *steps)
+
+
+def _image_and_kernel(builder: GraphBuilder, operator: Operator) -> tuple[Shape, Shape]:
+    if not (operator.given(0) and operator.given(1)):
+        raise ShapeError(f"operator {operator.name}: expected an input and weights, got fewer")
+    image, kernel = builder.shape(operator.inputs[0]), builder.shape(operator.inputs[1])
+    if operator.inputs[1] not in builder.constants:
+        raise RefusedError("its weights are computed while the model runs")
+    if len(image) not in (3, 4):
+        raise RefusedError(f"a convolution over {len(image) - 2} axes (one and two are simulated)")
+    if len(kernel) != len(image):
+        raise ShapeError(
+            f"operator {operator.name}: expected weights of {len(image)} axes, got {shape_text(kernel)}"
+        )
+    return image, kernel
+
+
+def _same_padding(total: list[int], mode: str) -> tuple[int, ...]:
+    """Padding that keeps the size; the odd one goes to the end for SAME_UPPER."""
+    small, large = tuple(size // 2 for size in total), tuple(size - size // 2 for size in total)
+    return (*small, *large) if mode == "SAME_UPPER" else (*large, *small)
+
+
+def _expect_shape(operator: Operator, computed: Shape, inferred: Shape) -> None:
+    if computed != inferred:
+        raise ShapeError(
+            f"operator {operator.name}: expected an output of {shape_text(computed)}, got {shape_text(inferred)}"
+        )
+
+
+def _gemm(builder: GraphBuilder, operator: Operator) -> None:
+    a, b = operator.inputs[:2]
+    flip_a, flip_b = bool(operator.integer("transA", 0)), bool(operator.integer("transB", 0))
+    a_shape, b_shape, out = builder.shape(a), builder.shape(b), builder.shape(operator.outputs[0])
+    if len(a_shape) != 2 or len(b_shape) != 2 or len(out) != 2:
+        raise ShapeError(
+            f"operator {operator.name}: expected matrices, got {shape_text(a_shape)}, {shape_text(b_shape)}"
+        )
+    rows, inner = a_shape[::-1] if flip_a else a_shape
+    b_inner, columns = b_shape[::-1] if flip_b else b_shape
+    _expect_inner(operator, inner, b_inner)
+    _expect_shape(operator, (rows, columns), out)
+    alpha = float(operator.attributes.get("alpha", 1.0))
+    scale = () if alpha == 1.0 else (Step(factor=alpha),)
+    if b in builder.constants:
+        _linear(builder, operator, a, b, rows, inner, columns, *_matrix_steps(not flip_b), *scale)
+    elif a in builder.constants:
+        _linear(builder, operator, b, a, columns, inner, rows, *_matrix_steps(flip_a), *scale)
+    else:
+        builder.add(
+            operator.name,
+            Op.MATMUL,
+            (builder.read(a), builder.read(b)),
+            out,
+            operator.outputs[0],
+            transpose_a=int(flip_a),
+            transpose_b=int(flip_b),
+        )
+
+
+def _matrix_steps(flip: bool) -> tuple[Step, ...]:
+    return (Step(transpose=(1, 0)),) if flip else ()
+
+
+def _expect_inner(operator: Operator, left: int, right: int) -> None:
+    if left != right:
+        raise ShapeError(
+            f"operator {operator.name}: expected the same inner size on both sides, got {left} and {right}"
+        )
+
+
+def _linear(
+    builder: GraphBuilder,
+    operator: Operator,
+    x: str,
+    weight: str,
+    rows: int,
+    inner: int,
+    out_features: int,
+    *steps: Step,
+) -> None:
+    """A product with constant weights; ``rows`` are the positions it is applied to."""
+    heads = operator.metadata.get("simsparse.heads", "0")
+    axis = operator.metadata.get("simsparse.head_axis", "m")
+    attributes: dict[str, Attribute] = {
+        "out_features": out_features,
+        "heads": int(heads) if heads.isdecimal() and len(heads) < 6 else 0,
+        "head_axis": axis if axis in ("m", "k") else "m",
+    }
+    source = builder.view(builder.read(x), (rows, inner))
+    shape = infer_shape(Op.LINEAR, ((rows, inner),), attributes)
+    made = builder.add(operator.name, Op.LINEAR, (source,), shape, **attributes)
+    builder.view(made, builder.shape(operator.outputs[0]), output=operator.outputs[0])
+    builder.set_weight(operator.name, weight, *steps, Step(reshape=(out_features, inner)))
+
+
+def _grouped(
+    builder: GraphBuilder,
+    operator: Operator,
+    x: str,
+    weight: str,
+    sizes: tuple[int, int, int, int],
+    *steps: Step,
+) -> None:
+    """Products side by side, each with its own constant weights: a grouped convolution over one axis."""
+    batch, rows, inner, columns = sizes
+    source = builder.view(builder.read(x), (1, batch * inner, rows))
+    made = builder.add(
+        operator.name,
+        Op.CONV,
+        (source,),
+        (1, batch * columns, rows),
+        out_channels=batch * columns,
+        kernel=(1,),
+        groups=batch,
+    )
+    builder.view(made, builder.shape(operator.outputs[0]), output=operator.outputs[0])
+    builder.set_weight(operator.name, weight, *steps, Step(reshape=(batch * columns, inner)))
+
+
+def _matmul(builder: GraphBuilder, operator: Operator) -> None:
+    a, b = operator.inputs[:2]
+    left, right = builder.shape(a), builder.shape(b)
+    left, right = (left if len(left) > 1 else (1, *left)), (right if len(right) > 1 else (*right, 1))
+    out = builder.shape(operator.outputs[0])
+    rows, inner, columns = left[-2], left[-1], right[-1]
+    _expect_inner(operator, inner, right[-2])
+    batch = math.prod(out) // (rows * columns)
+    if b in builder.constants:
+        _one_sided(builder, operator, a, b, (left[:-2], right[:-2], batch), (rows, inner, columns), flip=True)
+    elif a in builder.constants:
+        _one_sided(
+            builder, operator, b, a, (right[:-2], left[:-2], batch), (columns, inner, rows), flip=False
+        )
+    else:
+        inputs = builder.view(builder.read(a), left), builder.view(builder.read(b), right)
+        made = builder.add(operator.name, Op.MATMUL, inputs, infer_shape(Op.MATMUL, (left, right), {}))
+        builder.view(made, out, output=operator.outputs[0])
+
+
+def _one_sided(
+    builder: GraphBuilder,
+    operator: Operator,
+    x: str,
+    weight: str,
+    leading: tuple[Shape, Shape, int],
+    sizes: tuple[int, int, int],
+    *,
+    flip: bool,
+) -> None:
+    """A product with constant weights on one side; ``flip`` where they are stored as (inner, columns)."""
+    x_leading, w_leading, batch = leading
+    rows, inner, columns = sizes
+    if math.prod(w_leading) == 1:
+        two = Step(reshape=(inner, columns) if flip else (columns, inner))
+        _linear(builder, operator, x, weight, rows * batch, inner, columns, two, *_matrix_steps(flip))
+        return
+    three = Step(
+        reshape=(math.prod(w_leading), inner, columns) if flip else (math.prod(w_leading), columns, inner)
+    )
+    steps = (three, Step(transpose=(0, 2, 1))) if flip else (three,)
+    if math.prod(x_leading) == 1:
+        _linear(builder, operator, x, weight, rows, inner, batch * columns, *steps)
+    elif math.prod(x_leading) == math.prod(w_leading) == batch:
+        _grouped(builder, operator, x, weight, (batch, rows, inner, columns), *steps)
+    else:
+        raise RefusedError("a product with several weight matrices that are repeated by broadcasting")
+
+
+def _einsum(builder: GraphBuilder, operator: Operator) -> None:
+    """A sum over letters that two operands share, when it is a (batched) matrix product."""
+    terms, _, result = operator.text("equation", "").replace(" ", "").partition("->")
+    letters = terms.split(",")
+    if (
+        len(letters) != 2
+        or len(operator.inputs) != 2
+        or not (terms.replace(",", "") + result).isalpha()
+        or not result
+    ):
+        raise RefusedError("an Einsum other than a product of two tensors")
+    left, right = letters
+    shapes = [builder.shape(name) for name in operator.inputs]
+    if any(
+        len(set(term)) < len(term) or len(term) != len(shape)
+        for term, shape in zip(letters, shapes, strict=True)
+    ):
+        raise RefusedError("an Einsum other than a product of two tensors")
+    size = dict(zip(left, shapes[0], strict=True)) | dict(zip(right, shapes[1], strict=True))
+    batch = [x for x in left if x in right and x in result]
+    inner = [x for x in left if x in right and x not in result]
+    rows, columns = [x for x in left if x not in right], [x for x in right if x not in left]
+    if sorted(result) != sorted(batch + rows + columns):
+        raise RefusedError("an Einsum other than a product of two tensors")
+    b, r, i, c = (math.prod(size[x] for x in part) for part in (batch, rows, inner, columns))
+    x, w = operator.inputs
+    if w in builder.constants:
+        order = tuple(right.index(letter) for letter in (*batch, *columns, *inner))
+        _side_by_side(builder, operator, x, w, (b, r, i, c), Step(transpose=order))
+    elif x in builder.constants:
+        order = tuple(left.index(letter) for letter in (*batch, *rows, *inner))
+        _side_by_side(builder, operator, w, x, (b, c, i, r), Step(transpose=order))
+    else:
+        inputs = builder.view(builder.read(x), (b, r, i)), builder.view(builder.read(w), (b, i, c))
+        made = builder.add(operator.name, Op.MATMUL, inputs, (b, r, c))
+        builder.view(made, builder.shape(operator.outputs[0]), output=operator.outputs[0])
+
+
+def _side_by_side(
+    builder: GraphBuilder,
+    operator: Operator,
+    x: str,
+    weight: str,
+    sizes: tuple[int, int, int, int],
+    step: Step,
+) -> None:
+    batch, rows, inner, columns = sizes
+    if batch == 1:
+        _linear(builder, operator, x, weight, rows, inner, columns, step)
+    else:
+        _grouped(builder, operator, x, weight, sizes, step)
+
+
+def _attention(builder: GraphBuilder, operator: Operator) -> None:
+    """Scaled dot-product attention as two products and a softmax; query heads may share keys and values."""
+    if operator.given(4) or len(operator.outputs) > 1:
+        raise RefusedError("Attention with a cache of its own")
+    query, key, value = (builder.shape(name) for name in operator.inputs[:3])
+    if len(query) == 3:
+        heads, kv_heads = operator.integer("q_num_heads", 0), operator.integer("kv_num_heads", 0)
+    else:
+        heads, kv_heads = query[1], key[1]
+    if heads < 1 or kv_heads < 1 or heads % kv_heads or len({len(query), len(key), len(value)}) > 1:
+        raise ShapeError(
+            f"operator {operator.name}: expected heads that share keys evenly, got {heads} and {kv_heads}"
+        )
+    batch, queries, keys = query[0], query[-2], key[-2]
+    rows = heads // kv_heads * queries
+    inner = math.prod(query) // (batch * heads * queries)
+    columns = math.prod(value) // (batch * kv_heads * keys)
+    q, k, v = (builder.read(name) for name in operator.inputs[:3])
+    lead = (batch, kv_heads)
+    operands = builder.view(q, (*lead, rows, inner)), builder.view(k, (*lead, keys, inner))
+    scores = builder.add(
+        builder.part_name(operator.name, "scores"), Op.MATMUL, operands, (*lead, rows, keys), transpose_b=1
+    )
+    shares = builder.add(
+        builder.part_name(operator.name, "softmax"), Op.SOFTMAX, (scores,), (*lead, rows, keys)
+    )
+    operands = shares, builder.view(v, (*lead, keys, columns))
+    made = builder.add(builder.part_name(operator.name, "mix"), Op.MATMUL, operands, (*lead, rows, columns))
+    builder.view(made, builder.shape(operator.outputs[0]), output=operator.outputs[0])
+
+
+PRODUCTS: Mapping[str, Translate] = MappingProxyType(
+    {
+        "Conv": _convolution,
+        "ConvTranspose": _transposed_convolution,
+        "Gemm": _gemm,
+        "MatMul": _matmul,
+        "Einsum": _einsum,
+        "Attention": _attention,
+    }
+)

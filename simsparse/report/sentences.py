@@ -1,0 +1,113 @@
+"""What a run says in words: the verdict, what could not be simulated, and what to try next."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from simsparse.hardware import HardwareModel
+from simsparse.pattern import NM, VNM
+from simsparse.report.plain import plain
+from simsparse.results import Run
+from simsparse.units import percent, ratio, si
+
+NO_CHANGE = 0.005
+"""Ratios closer to one than this are told as no change."""
+
+
+def verdict(run: Run) -> tuple[str, ...]:
+    """The answer in two or three sentences: gains against the best dense execution, and what limits them."""
+    where = f"{plain(run.model)} on {plain(run.hardware)} ({run.dtype}, batch {run.batch})"
+    share = percent(run.bound_share)
+    limit = f"Limited by {plain(run.bound_by)}: {share} of the time is spent where it is the bottleneck."
+    if _is_dense(run):
+        cost = run.totals
+        amounts = f"{si(cost.time_s, 's')}, {si(cost.energy_j, 'J')}, weights {si(cost.stored_bytes, 'B')}"
+        return f"{where}, nothing pruned: {amounts}.", limit
+    gains = ", ".join(
+        (
+            change(run.speedup, "faster", "slower", "no faster"),
+            change(run.energy_ratio, "less energy", "more energy", "the same energy"),
+            change(run.memory_ratio, "smaller", "larger", "the same size"),
+        )
+    )
+    against = f"than its best dense execution on the same machine ({plain(run.baseline_name)})"
+    return f"{where}, {plain(run.pattern)}: {gains} {against}.", _amounts(run), limit
+
+
+def change(value: float, more: str, less: str, same: str) -> str:
+    """A gain in words; below one it is told as the loss it is.
+
+    >>> change(1.62, "faster", "slower", "no faster"), change(0.935, "faster", "slower", "no faster")
+    ('1.62x faster', '1.07x slower')
+    """
+    if math.isinf(value):
+        return f"infinitely {more}"
+    if value >= 1 + NO_CHANGE:
+        return f"{ratio(value)} {more}"
+    if 0 < value <= 1 / (1 + NO_CHANGE):
+        return f"{ratio(1 / value)} {less}"
+    return same if value > 0 else f"infinitely {less}"
+
+
+def advice(run: Run, hardware: HardwareModel | None = None) -> str | None:
+    """A useful next command, or None where there is none to give."""
+    call = f"simsparse simulate {_shell(run.model)} --on {_shell(run.hardware)}"
+    if _is_dense(run):
+        return f"{call} --prune {_native_pattern(hardware)}"
+    pruned = f"{call} --prune {run.pattern}"
+    if run.speedup < 1 + NO_CHANGE and hardware is not None and not _skips(run, hardware):
+        return f"simsparse show {_shell(run.hardware)}  (which formats it skips zeros in)"
+    if run.format != "auto" and (run.speedup < 1 + NO_CHANGE or _waits_for_memory(run)):
+        return f"{pruned} --format auto"
+    return None
+
+
+def unsupported_lines(run: Run) -> tuple[str, ...]:
+    """Parts that were not simulated, each with the reason and its share of the model."""
+    return tuple(
+        f"{plain(part.name)}: {plain(part.reason)}"
+        + (f" ({percent(part.macs_share)} of the multiply-adds)" if part.macs_share else "")
+        for part in run.unsupported
+    )
+
+
+def _amounts(run: Run) -> str:
+    ours, dense = run.totals, run.baseline
+    pairs: Iterator[str] = iter(
+        (
+            f"{si(ours.time_s, 's')} instead of {si(dense.time_s, 's')}",
+            f"{si(ours.energy_j, 'J')} instead of {si(dense.energy_j, 'J')}",
+            f"weights {si(ours.stored_bytes, 'B')} instead of {si(dense.stored_bytes, 'B')}",
+        )
+    )
+    return "; ".join(pairs) + "."
+
+
+def _is_dense(run: Run) -> bool:
+    return run.pattern == "dense" and all(layer.weight_density >= 1.0 for layer in run.layers)
+
+
+def _skips(run: Run, hardware: HardwareModel) -> bool:
+    """Whether the machine skips zeros in a format that some layer used."""
+    used = {layer.format.split(":")[0] for layer in run.layers}
+    return any(support.role == "skip" for name, support in hardware.formats.items() if name in used)
+
+
+def _waits_for_memory(run: Run) -> bool:
+    return run.bound_by in ("dram", "memory", "bandwidth") or "dram" in run.bound_by
+
+
+def _native_pattern(hardware: HardwareModel | None) -> str:
+    """The pattern that a machine's own skipping format stores, else an unstructured one."""
+    for name, support in hardware.formats.items() if hardware else ():
+        if support.role == "skip" and name in ("nm", "vnm"):
+            pattern = NM(2, 4) if name == "nm" else VNM(64, 2, 8)
+            return str(pattern)
+    return "unstructured:0.9"
+
+
+def _shell(name: str) -> str:
+    import shlex
+
+    return shlex.quote(plain(name))
