@@ -41,5 +41,6 @@ def pj(hardware: HardwareModel, component: str, action: str) -> float:
     except KeyError:
         known = ", ".join(f"{c}.{a}" for c, actions in hardware.energy_pj.items() for a in actions)
         raise UsageError(
-            f"hardware {hardware.name}: energy_pj: expected an entry {component}.{action}, got {known or 'none'}"
+            f"hardware {hardware.name}: energy_pj: expected an entry {component}.{action},"
+            f" got {known or 'none'}"
         ) from None

@@ -4,8 +4,8 @@ One orientation everywhere: ``Y[m, n] = W[m, k] · X[k, n]``. W is prunable and 
 convolution is this product with m = output channels, k = input channels per group × kernel positions
 (channel slowest, then kernel row, then kernel column) and n = output positions × batch.
 
-A layer of ``groups`` g > 1 is g independent products side by side: rows ``[i·m/g, (i+1)·m/g)`` of W meet their
-own X of shape (k, n). ``m`` counts the rows of all groups, so the MACs are always m·k·n.
+A layer of ``groups`` g > 1 is g independent products side by side: rows ``[i·m/g, (i+1)·m/g)`` of W meet
+their own X of shape (k, n). ``m`` counts the rows of all groups, so the MACs are always m·k·n.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,8 +67,18 @@ class ConvShape:
     dilation: tuple[int, int] = (1, 1)
 
     def __post_init__(self) -> None:
-        sizes = (self.batch, self.in_channels, self.in_height, self.in_width, self.kernel_height, self.kernel_width)
-        if min(*sizes, self.out_height, self.out_width, *self.stride, *self.dilation) < 1 or min(self.padding) < 0:
+        sizes = (
+            self.batch,
+            self.in_channels,
+            self.in_height,
+            self.in_width,
+            self.kernel_height,
+            self.kernel_width,
+        )
+        if (
+            min(*sizes, self.out_height, self.out_width, *self.stride, *self.dilation) < 1
+            or min(self.padding) < 0
+        ):
             raise ShapeError(f"convolution: expected sizes >= 1 and padding >= 0, got {self}")
 
     @property
@@ -81,9 +92,9 @@ class Layer:
     """One layer. For products ``m, k, n`` are set; for others they are 0 and ``operations`` counts the work.
 
     ``input_elements`` and ``output_elements`` are the activations read and written once, whole batch, without
-    im2col repetition; for a MATMUL both operands are inputs. ``count`` identical layers share one entry; every
-    figure here is for one of them. ``heads`` with ``head_axis`` says along which axis of W (``"m"`` or ``"k"``)
-    attention heads lie, for head pruning.
+    im2col repetition; for a MATMUL both operands are inputs. ``count`` identical layers share one entry;
+    every figure here is for one of them. ``heads`` with ``head_axis`` says along which axis of W (``"m"``
+    or ``"k"``) attention heads lie, for head pruning.
     """
 
     name: str
@@ -104,7 +115,9 @@ class Layer:
         if self.kind.is_product and min(self.m, self.k, self.n) < 1:
             raise ShapeError(f"layer {self.name}: expected m, k, n >= 1, got {self.m}, {self.k}, {self.n}")
         if self.groups < 1 or (self.kind.is_product and self.m % self.groups):
-            raise ShapeError(f"layer {self.name}: expected m divisible by groups, got m={self.m}, groups={self.groups}")
+            raise ShapeError(
+                f"layer {self.name}: expected m divisible by groups, got m={self.m}, groups={self.groups}"
+            )
         if self.count < 1 or min(self.input_elements, self.output_elements, self.operations) < 0:
             raise ShapeError(f"layer {self.name}: expected count >= 1 and element counts >= 0")
 
@@ -121,7 +134,9 @@ class Layer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unsupported:
-    """A part of a model that cannot be simulated, and the share of the model's MACs it holds (0 if unknown)."""
+    """A part of a model that cannot be simulated, and the share of the model's MACs it holds (0 if
+    unknown).
+    """
 
     name: str
     reason: str
@@ -132,8 +147,8 @@ class Unsupported:
 class Workload:
     """A model as a list of layers in execution order.
 
-    ``weights`` maps layer names to (m, k) arrays where the model brought its own; zeros in them are its pruning.
-    Layers without an entry get seeded weights. The mapping may load lazily.
+    ``weights`` maps layer names to (m, k) arrays where the model brought its own; zeros in them are its
+    pruning. Layers without an entry get seeded weights. The mapping may load lazily.
     """
 
     name: str
@@ -148,7 +163,9 @@ class Workload:
         names = [layer.name for layer in self.layers]
         if len(set(names)) != len(names):
             twice = sorted({name for name in names if names.count(name) > 1})
-            raise ShapeError(f"workload {self.name}: expected unique layer names, got twice: {', '.join(twice[:5])}")
+            raise ShapeError(
+                f"workload {self.name}: expected unique layer names, got twice: {', '.join(twice[:5])}"
+            )
 
     @property
     def macs(self) -> int:
@@ -156,13 +173,22 @@ class Workload:
         return sum(layer.macs * layer.count for layer in self.layers)
 
 
-def gemm_layer(name: str, m: int, k: int, n: int, **changes: object) -> Layer:
+def gemm_layer(name: str, m: int, k: int, n: int, **changes: Any) -> Layer:
     """A linear layer ``Y[m, n] = W[m, k] · X[k, n]``.
 
     >>> gemm_layer("fc", 10, 20, 3).macs
     600
     """
-    return Layer(name=name, kind=LayerKind.LINEAR, m=m, k=k, n=n, input_elements=k * n, output_elements=m * n, **changes)  # type: ignore[arg-type]
+    return Layer(
+        name=name,
+        kind=LayerKind.LINEAR,
+        m=m,
+        k=k,
+        n=n,
+        input_elements=k * n,
+        output_elements=m * n,
+        **changes,
+    )
 
 
 def conv_layer(name: str, conv: ConvShape, out_channels: int, *, groups: int = 1) -> Layer:
@@ -174,7 +200,10 @@ def conv_layer(name: str, conv: ConvShape, out_channels: int, *, groups: int = 1
         If channels are not divisible by ``groups``.
     """
     if conv.in_channels % groups or out_channels % groups:
-        raise ShapeError(f"layer {name}: expected channels divisible by groups={groups}, got {conv.in_channels} in, {out_channels} out")
+        raise ShapeError(
+            f"layer {name}: expected channels divisible by groups={groups},"
+            f" got {conv.in_channels} in, {out_channels} out"
+        )
     return Layer(
         name=name,
         kind=LayerKind.CONV,

@@ -31,7 +31,9 @@ _BUSY = 0.5
 
 @dataclass(frozen=True, kw_only=True)
 class LayerRunner:
-    """Runs layers on one machine, in one dtype, on one engine; ``notes`` collects approximations met on the way."""
+    """Runs layers on one machine, in one dtype, on one engine; ``notes`` collects approximations met on the
+    way.
+    """
 
     hardware: HardwareModel
     dtype: str
@@ -117,7 +119,12 @@ class LayerRunner:
         return self._result(layer, plan_layer(task), weights, activations.density, str(candidate))
 
     def _result(
-        self, layer: Layer, planned: LayerPlan, weights: WeightOperand | None, activation_density: float, format_: str
+        self,
+        layer: Layer,
+        planned: LayerPlan,
+        weights: WeightOperand | None,
+        activation_density: float,
+        format_: str,
     ) -> LayerResult:
         self.notes.update(dict.fromkeys(planned.notes))
         ran = execute(planned.plan, engine=self.engine)
@@ -170,17 +177,24 @@ def _channel_counts(planned: LayerPlan, ran: Execution) -> Counts:
 
 
 def _bound_ticks(ran: Execution) -> float:
-    """The busiest channel, or the compute units' mean, whichever is longer: what perfect overlap would reach."""
+    """The busiest channel, or the compute units' mean, whichever is longer: what perfect overlap would
+    reach.
+    """
     channels = float(ran.channel_busy_ticks.max(initial=0))
     return max(channels, float(ran.unit_busy_ticks.mean()) if ran.unit_busy_ticks.size else 0.0)
 
 
 def bound_by(planned: LayerPlan, ran: Execution) -> str:
-    """The component that limits a layer: a channel's name, ``compute``, ``decode``, ``imbalance``, ``launch``, ``latency``."""
+    """The component that limits a layer: a channel's name, ``compute``, ``decode``, ``imbalance``,
+    ``launch``, ``latency``.
+    """
     if not ran.total_ticks:
         return COMPUTE
     span = ran.makespan_ticks
-    busy = {COMPUTE: int(ran.unit_busy_ticks.max(initial=0)), DECODE: int(ran.decode_busy_ticks.max(initial=0))}
+    busy = {
+        COMPUTE: int(ran.unit_busy_ticks.max(initial=0)),
+        DECODE: int(ran.decode_busy_ticks.max(initial=0)),
+    }
     for channel, ticks in zip(planned.plan.channels, ran.channel_busy_ticks, strict=True):
         busy[channel.priced_as] = max(busy.get(channel.priced_as, 0), int(ticks))
     limit = max(busy, key=lambda name: busy[name])

@@ -28,7 +28,9 @@ from simsparse.errors import PatternError, nearest
 
 def _check_sparsity(value: float, text: str) -> None:
     if not 0.0 <= value <= 1.0:
-        raise PatternError(f"pattern {text}: expected a sparsity from 0 to 1, got {value:g} (0.9 removes 90 %)")
+        raise PatternError(
+            f"pattern {text}: expected a sparsity from 0 to 1, got {value:g} (0.9 removes 90 %)"
+        )
 
 
 def _check_positive(what: str, value: int, text: str) -> None:
@@ -67,7 +69,9 @@ class NM:
     def __post_init__(self) -> None:
         _check_positive("a group size", self.group, str(self))
         if not 0 <= self.keep <= self.group:
-            raise PatternError(f"pattern {self}: expected 0 <= N <= M, got N={self.keep}, M={self.group} (2:4 keeps 2 of 4)")
+            raise PatternError(
+                f"pattern {self}: expected 0 <= N <= M, got N={self.keep}, M={self.group} (2:4 keeps 2 of 4)"
+            )
 
     @property
     def sparsity(self) -> float:
@@ -94,7 +98,10 @@ class VNM:
     def __post_init__(self) -> None:
         _check_positive("V", self.rows, str(self))
         if self.group < self.COLUMNS or not 1 <= self.keep <= self.COLUMNS:
-            raise PatternError(f"pattern {self}: expected 1 <= N <= {self.COLUMNS} and M >= {self.COLUMNS}, got N={self.keep}, M={self.group}")
+            raise PatternError(
+                f"pattern {self}: expected 1 <= N <= {self.COLUMNS} and M >= {self.COLUMNS},"
+                f" got N={self.keep}, M={self.group}"
+            )
 
     @property
     def sparsity(self) -> float:
@@ -107,7 +114,9 @@ class VNM:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Blocks of ``rows`` output channels by ``columns`` positions along k; ``sparsity`` is the share removed."""
+    """Blocks of ``rows`` output channels by ``columns`` positions along k; ``sparsity`` is the share
+    removed.
+    """
 
     rows: int
     columns: int
@@ -174,7 +183,16 @@ _RULES: tuple[tuple[re.Pattern[str], Callable[..., Pattern]], ...] = (
     (re.compile(rf"filter:{_NUMBER}"), lambda s: Filter(float(s))),
     (re.compile(rf"head:{_NUMBER}"), lambda s: Head(float(s))),
 )
-FORMS = ("dense", "unstructured:0.9", "2:4", "v64:2:8", "block:4x1:0.8", "channel:0.5", "filter:0.5", "head:0.25")
+FORMS = (
+    "dense",
+    "unstructured:0.9",
+    "2:4",
+    "v64:2:8",
+    "block:4x1:0.8",
+    "channel:0.5",
+    "filter:0.5",
+    "head:0.25",
+)
 
 
 def parse_pattern(text: str) -> Pattern:
@@ -199,4 +217,6 @@ def parse_pattern(text: str) -> Pattern:
     near = nearest(head, [form.split(":")[0] for form in FORMS])
     example = next((form for form in FORMS if near and form.split(":")[0] == near[0]), None)
     way_out = f"write {example}" if example else f"one of {', '.join(FORMS)}"
-    raise PatternError(f'pattern: expected a pattern such as 2:4 or unstructured:0.9, got "{text}" ({way_out})')
+    raise PatternError(
+        f'pattern: expected a pattern such as 2:4 or unstructured:0.9, got "{text}" ({way_out})'
+    )

@@ -1,22 +1,23 @@
 """Plans: what a machine has to do for one layer, tile by tile, with no time and no energy in it.
 
-A plan is a struct of arrays over tiles. Tiles pass the stages fetch → decode → compute → drain of a machine with
-``units`` compute units and shared channels. Three kinds of tile exist:
+A plan is a struct of arrays over tiles. Tiles pass the stages fetch → decode → compute → drain of a machine
+with ``units`` compute units and shared channels. Three kinds of tile exist:
 
 unicast
     A tile runs on one unit: a given one, or the next with room. It is fetched into that unit's input buffer
-    (``buffer_credits`` per unit; two are double buffering, one makes fetching serial with compute), decoded by the
-    unit's decoder, computed, and drained through its output buffer (``output_credits`` per unit).
+    (``buffer_credits`` per unit; two are double buffering, one makes fetching serial with compute), decoded
+    by the unit's decoder, computed, and drained through its output buffer (``output_credits`` per unit).
 chain
-    A GPU thread block: it takes a slot of a unit when it starts and keeps it to the end. Its slices are fetched
-    (at most ``loads_in_flight`` at once) and computed in order on the unit's pipe; then the block drains.
+    A GPU thread block: it takes a slot of a unit when it starts and keeps it to the end. Its slices are
+    fetched (at most ``loads_in_flight`` at once) and computed in order on the unit's pipe; then the block
+    drains.
 multicast
-    One activation is broadcast to all units in one cycle. Unit u needs ``work[work_row[t], u]`` cycles for tile t,
-    at least ``minimum_busy_cycles``, and has a queue of ``queue_credits``. A broadcast waits until every queue has
-    room.
+    One activation is broadcast to all units in one cycle. Unit u needs ``work[work_row[t], u]`` cycles for
+    tile t, at least ``minimum_busy_cycles``, and has a queue of ``queue_credits``. A broadcast waits until
+    every queue has room.
 
-Tiles of a barrier group start only when all tiles of the groups before it are finished. The whole plan is executed
-``repeat`` times, one after the other, and costs ``overhead_cycles`` once.
+Tiles of a barrier group start only when all tiles of the groups before it are finished. The whole plan is
+executed ``repeat`` times, one after the other, and costs ``overhead_cycles`` once.
 """
 
 from __future__ import annotations
@@ -79,7 +80,9 @@ def _empty() -> IntArray:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Plan:
-    """The tiles of one layer. T tiles, S slices (S = T unless the kind is chain), F fetch and D drain streams."""
+    """The tiles of one layer. T tiles, S slices (S = T unless the kind is chain), F fetch and D drain
+    streams.
+    """
 
     kind: TileKind
     units: int
@@ -121,12 +124,16 @@ class Plan:
 
     def __post_init__(self) -> None:
         if self.units < 1 or self.repeat < 0 or self.overhead_cycles < 0:
-            raise ShapeError(f"plan: expected units >= 1, repeat >= 0, overhead >= 0, got {self.units}, {self.repeat}")
+            raise ShapeError(
+                f"plan: expected units >= 1, repeat >= 0, overhead >= 0, got {self.units}, {self.repeat}"
+            )
         for stream in (*self.fetch_streams, *self.drain_streams):
             if not 0 <= stream.channel < len(self.channels):
                 raise ShapeError(f"plan: stream {stream.name}: expected a channel below {len(self.channels)}")
         if self.credits.size and int(self.credits.max()) > self.room:
-            raise ShapeError(f"plan: expected tiles of at most {self.room} credits, got {int(self.credits.max())}")
+            raise ShapeError(
+                f"plan: expected tiles of at most {self.room} credits, got {int(self.credits.max())}"
+            )
         if self.barrier.size and bool(np.any(np.diff(self.barrier) < 0)):
             raise ShapeError("plan: expected non-decreasing barrier groups")
         self._check_shapes()
@@ -166,7 +173,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Durations:
-    """A plan's bytes and cycles as integer ticks; both engines start from these, so they agree to the tick."""
+    """A plan as integer ticks; both engines start from these durations, so they agree to the tick."""
 
     fetch: IntArray
     """(S, F) channel occupation"""

@@ -95,7 +95,9 @@ class Execution:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
-    """Totals of a layer or a run: the figures that appear twice, for the sparse execution and for its baseline."""
+    """Totals of a layer or a run: the figures that appear twice, for the sparse execution and for its
+    baseline.
+    """
 
     time_s: float
     cycles: float
@@ -143,7 +145,7 @@ class LayerResult:
     """What ran, in the machine's words, such as ``2:4 tiles 128x128``."""
     bound_by: str
     utilisation: float
-    """Dense-equivalent share of the compute units' time that was busy with effectual work; at most 1."""
+    """MACs done by what the units could do in the time; at most 1. Skipped and gated MACs are not done."""
     bound_cycles: float
     """Lower bound from the busiest resource, without fill, drain and fixed overhead."""
     balance: float

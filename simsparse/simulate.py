@@ -53,7 +53,8 @@ def simulate(
     on
         A machine, or what `simsparse.load_hardware` takes.
     prune
-        A pattern such as ``2:4`` or ``unstructured:0.9``. Without one the zeros of the model's own weights count.
+        A pattern such as ``2:4`` or ``unstructured:0.9``. Without one the zeros of the model's own weights
+        count.
     format
         A storage format the machine reads, or ``auto`` for the fastest of them, layer by layer.
     dtype
@@ -77,7 +78,9 @@ def simulate(
         raise UsageError(f"activation-density: expected 0 to 1, got {activation_density:g}")
     settings = _Settings(
         hardware=hardware,
-        pruned=prune_workload(workload, pattern, criterion=criterion, allocation=allocation, seed=seed, skip=skip),
+        pruned=prune_workload(
+            workload, pattern, criterion=criterion, allocation=allocation, seed=seed, skip=skip
+        ),
         format=_known_format(hardware, format),
         activation_density=activation_density,
         seed=seed,
@@ -102,7 +105,8 @@ def simulate_layer(
     seed: int = 0,
     engine: str = "compiled",
 ) -> LayerResult:
-    """Simulate one layer with given masks: weights ``(m, k)``, activations ``(k, n)`` (all groups below each other).
+    """Simulate one layer with given masks: weights ``(m, k)``, activations ``(k, n)`` (all groups below
+    each other).
 
     ``layer`` may be inline text such as ``gemm:64,64,1024``.
 
@@ -189,7 +193,9 @@ def _with_dense_fallback(
         return runner.product(layer, weights, inputs, ("dense",), pattern)
 
 
-def _baseline(layer: Layer, settings: _Settings, dense: WeightOperand, inputs: ActivationOperand) -> LayerResult:
+def _baseline(
+    layer: Layer, settings: _Settings, dense: WeightOperand, inputs: ActivationOperand
+) -> LayerResult:
     names = _candidates(settings.hardware, AUTO, dense)
     try:
         return settings.runner.product(layer, dense, inputs, names, Dense())
@@ -208,7 +214,9 @@ def _activations(layer: Layer, settings: _Settings) -> ActivationOperand:
 
 
 def _candidates(hardware: HardwareModel, chosen: str, weights: WeightOperand) -> tuple[str, ...]:
-    """Formats to try: the chosen one, or all; weights that lost nothing are dense where the machine can hold that."""
+    """Formats to try: the chosen one, or all; weights that lost nothing are dense where the machine can
+    hold that.
+    """
     if weights.mask is None and "dense" in hardware.formats:
         return ("dense",)
     return tuple(hardware.formats) if chosen == AUTO else (chosen,)
@@ -220,7 +228,9 @@ def _known_format(hardware: HardwareModel, name: str) -> str:
     if name not in format_names():
         raise UnknownNameError("format", name, (AUTO, *format_names()))
     known = ", ".join(hardware.formats)
-    raise UsageError(f'format: expected one that {hardware.name} reads ({known}), got "{name}" (auto picks the fastest)')
+    raise UsageError(
+        f'format: expected one that {hardware.name} reads ({known}), got "{name}" (auto picks the fastest)'
+    )
 
 
 def _known_dtype(hardware: HardwareModel, name: str | None) -> str:
@@ -236,7 +246,9 @@ def _pattern(prune: str | Pattern | None, weight_density: float | None) -> Patte
     if weight_density is None:
         return parse_pattern(prune) if isinstance(prune, str) else prune
     if prune is not None:
-        raise UsageError("weight-density: expected no pattern beside it, got both (unstructured:S keeps 1 - S)")
+        raise UsageError(
+            "weight-density: expected no pattern beside it, got both (unstructured:S keeps 1 - S)"
+        )
     if not 0.0 <= weight_density <= 1.0:
         raise UsageError(f"weight-density: expected 0 to 1, got {weight_density:g}")
     return Unstructured(1.0 - weight_density)
@@ -247,7 +259,9 @@ def _as_mask(mask: BoolArray | None) -> BoolArray | None:
         return None
     array = np.asarray(mask)
     if array.dtype != np.bool_ or array.ndim != 2:
-        raise ShapeError(f"mask: expected a two-dimensional boolean array, got {array.dtype} of shape {array.shape}")
+        raise ShapeError(
+            f"mask: expected a two-dimensional boolean array, got {array.dtype} of shape {array.shape}"
+        )
     return np.ascontiguousarray(array)
 
 
@@ -292,9 +306,14 @@ def _assemble(
 def _standing_notes(layers: Sequence[LayerResult]) -> tuple[str, ...]:
     products = [layer for layer in layers if layer.cost.macs_dense]
     dense_inputs = all(layer.activation_density == 1.0 for layer in products)
-    activations = "activations are taken as dense" if dense_inputs else "activation zeros are placed at random by density"
-    fused = () if len(products) == len(layers) else ("layers without a product run as kernels of their own, none is fused",)
-    return (activations, *fused)
+    activations = (
+        "activations are taken as dense"
+        if dense_inputs
+        else "activation zeros are placed at random by density"
+    )
+    passes = any(not layer.cost.macs_dense and layer.time_s for layer in layers)
+    unfused = ("layers without a product that take time are passes of their own, none is fused",)
+    return (activations, *(unfused if passes else ()))
 
 
 def _dominant(layers: Sequence[LayerResult]) -> tuple[str, float]:
@@ -316,7 +335,15 @@ def _total(layers: Sequence[LayerResult]) -> Cost:
     for layer in layers:
         for component, joules in layer.cost.energy_by_component_j.items():
             energy[component] = energy.get(component, 0.0) + joules * layer.count
-    added = ("weight_bytes", "metadata_bytes", "dram_bytes", "macs_dense", "macs_done", "macs_gated", "macs_skipped")
+    added = (
+        "weight_bytes",
+        "metadata_bytes",
+        "dram_bytes",
+        "macs_dense",
+        "macs_done",
+        "macs_gated",
+        "macs_skipped",
+    )
     return Cost(
         time_s=float(summed("time_s")),
         cycles=float(summed("cycles")),

@@ -1,7 +1,8 @@
 """Energy between technology nodes.
 
-Source: Stillmaker and Baas, Scaling equations for the accurate prediction of CMOS device performance from 180 nm to
-7 nm, Integration 58 (2017) 74-81; coefficients as tabulated in Accelergy's library plug-in (scaling.py).
+Source: Stillmaker and Baas, Scaling equations for the accurate prediction of CMOS device performance from
+180 nm to 7 nm, Integration 58 (2017) 74-81; coefficients as tabulated in Accelergy's library plug-in
+(scaling.py).
 """
 
 from __future__ import annotations

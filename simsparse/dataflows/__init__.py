@@ -1,4 +1,6 @@
-"""Dataflow families: how a layer becomes tiles on a machine. One file per family, found by the machine's YAML."""
+"""Dataflow families: how a layer becomes tiles on a machine. One file per family, found by the machine's
+YAML.
+"""
 
 from __future__ import annotations
 
@@ -26,5 +28,7 @@ def plan_layer(task: LayerTask) -> LayerPlan:
     UnsupportedError
         If the machine cannot run the layer; the message says why.
     """
-    planner: Callable[[LayerTask], LayerPlan] = import_module(FAMILIES[task.hardware.dataflow.family]).plan_layer
+    planner: Callable[[LayerTask], LayerPlan] = import_module(
+        FAMILIES[task.hardware.dataflow.family]
+    ).plan_layer
     return planner(task)

@@ -1,4 +1,6 @@
-"""Where a layer's activations live: on chip between layers when input and output fit together, else in DRAM."""
+"""Where a layer's activations live: on chip between layers when input and output fit together, else in
+DRAM.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,10 @@ def residency(task: LayerTask, *, input_passes: int = 1) -> Residency:
     An input that fits half the buffer is read once; a larger one is read once per pass over it.
     """
     layer = task.layer
-    inputs, outputs = task.activation_bytes(layer.input_elements), task.activation_bytes(layer.output_elements)
+    inputs, outputs = (
+        task.activation_bytes(layer.input_elements),
+        task.activation_bytes(layer.output_elements),
+    )
     capacity = task.hardware.level("buffer").capacity_bytes
     if capacity is None or inputs + outputs <= capacity:
         return Residency(input_bytes=0, output_bytes=0)

@@ -1,12 +1,13 @@
 """Broadcast of nonzero activations into compressed, interleaved columns (EIE).
 
-Rows of W are dealt to PEs in turn; each PE keeps its part of every column as (zero run, weight) entries with runs of at
-most ``2**run_bits`` − 1, longer runs taking padding entries. A nonzero activation is broadcast into a queue at each PE; the PE
-works off its column's entries, one per cycle, at least ``minimum_busy_cycles`` for the pointer read. Outputs are
-accumulated in passes of ``destination_registers`` per PE. A convolution is one matrix-vector product per output position.
+Rows of W are dealt to PEs in turn; each PE keeps its part of every column as (zero run, weight) entries
+with runs of at most ``2**run_bits`` − 1, longer runs taking padding entries. A nonzero activation is
+broadcast into a queue at each PE; the PE works off its column's entries, one per cycle, at least
+``minimum_busy_cycles`` for the pointer read. Outputs are accumulated in passes of ``destination_registers``
+per PE. A convolution is one matrix-vector product per output position.
 
-Source: Han et al., EIE, ISCA 2016. ``control_overhead`` is calibrated on its Table IV (published actual times are 2-8 %
-above the queue model at every size).
+Source: Han et al., EIE, ISCA 2016. ``control_overhead`` is calibrated on its Table IV (published actual
+times are 2-8 % above the queue model at every size).
 """
 
 from __future__ import annotations
@@ -34,7 +35,9 @@ def plan_layer(task: LayerTask) -> LayerPlan:
         raise UnsupportedError(f"{task.hardware.name}: expected broadcast-csc parameters")
     layer = task.layer
     if not layer.kind.has_weights:
-        raise UnsupportedError("both operands are activations; the machine multiplies stored, compressed weights with a vector")
+        raise UnsupportedError(
+            "both operands are activations; the machine multiplies stored, compressed weights with a vector"
+        )
     entries = column_entries(task, engine)
     _check_capacity(task, engine, entries)
     rows, barrier, repeat, broadcasts = _schedule(task, entries.shape[1])
@@ -81,7 +84,10 @@ def column_entries(task: LayerTask, engine: BroadcastCscParameters) -> IntArray:
     rows = layer.m // layer.groups
     per_pass = engine.destination_registers * units
     if task.weights.mask is None:
-        return np.broadcast_to(_dense_entries(rows, units, per_pass)[None, :, None, :], (layer.groups, ceil_div(rows, per_pass), layer.k, units)).copy()
+        return np.broadcast_to(
+            _dense_entries(rows, units, per_pass)[None, :, None, :],
+            (layer.groups, ceil_div(rows, per_pass), layer.k, units),
+        ).copy()
     from simsparse.kernels.count_csc import banked_entries
 
     parts = [task.weights.mask[g * rows : (g + 1) * rows] for g in range(layer.groups)]
@@ -97,15 +103,17 @@ def _check_capacity(task: LayerTask, engine: BroadcastCscParameters, entries: In
     fullest = int(entries.sum(axis=(0, 1, 2)).max())
     if fullest > engine.entries_per_pe and not task.ignore_capacity:
         raise UnsupportedError(
-            f"the fullest PE needs {fullest} weight entries and holds {engine.entries_per_pe} (prune more, or use more PEs)"
+            f"the fullest PE needs {fullest} weight entries and holds {engine.entries_per_pe}"
+            " (prune more, or use more PEs)"
         )
 
 
 def _schedule(task: LayerTask, passes: int) -> tuple[IntArray, IntArray, int, IntArray]:
-    """Broadcasts in order as rows of the work table, their barrier groups, repetitions, and uses of each row in all.
+    """Broadcasts in order as rows of the work table, their barrier groups, repetitions, and uses of each
+    row in all.
 
-    With dense activations every output position broadcasts the same columns, and the barrier between positions leaves
-    the machine idle, so one position is run and repeated n times; this is exact.
+    With dense activations every output position broadcasts the same columns, and the barrier between
+    positions leaves the machine idle, so one position is run and repeated n times; this is exact.
     """
     layer = task.layer
     blocks = np.arange(layer.groups * passes, dtype=np.int64)

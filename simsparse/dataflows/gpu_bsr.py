@@ -31,6 +31,8 @@ from simsparse.kernels.count_gpu import block_traffic, kept_blocks
 from simsparse.plan import IntArray, Plan
 from simsparse.results import Counts
 
+_NARROWEST = 16  # columns of the smallest tile, a multiple of what a matrix instruction takes
+
 
 def plan_bsr(task: LayerTask) -> LayerPlan:
     """Plan a product with block-sparse weights.
@@ -89,15 +91,15 @@ def _plan(
     task: LayerTask, product: Product, kernel: BlockRowKernel, kept: BoolArray, rows: int, columns: int
 ) -> tuple[Plan, float]:
     gpu, machine = parameters(task), task.hardware
-    tiles, heights = edges(product.columns, kernel.columns), edges(product.rows, rows)
+    width = min(kernel.columns, whole_steps(product.columns, _NARROWEST))
+    tiles, heights = edges(product.columns, width), edges(product.rows, rows)
     per_slice = max(1, kernel.slice_depth // columns)
     pointers = starts(kept.sum(axis=1))
     # the kernel's grid passes all block rows before the next tile of columns
     block_row, panel = raster(len(heights), len(tiles), 0)
     in_row = np.diff(pointers)[block_row]
-    counts = -(-in_row // per_slice)
+    counts = np.maximum(1, -(-in_row // per_slice))  # a block of an empty row still writes its zeros
     slice_start = starts(counts)
-    block_bytes = product.weight_bytes // max(1, int(pointers[-1]))
     written = spread(product.output_bytes, heights[block_row] * tiles[panel])
     k_sizes = edges(product.k, columns)
     fetch = block_traffic(
@@ -107,7 +109,7 @@ def _plan(
         pointers,
         np.nonzero(kept)[1].astype(np.int64),
         per_slice,
-        block_bytes,
+        spread(product.weight_bytes, np.ones(int(pointers[-1]))),
         product.bytes_of(np.outer(tiles, k_sizes)),
         spread(product.input_bytes, np.outer(tiles, k_sizes)),
         written,
@@ -116,7 +118,7 @@ def _plan(
     )
     efficiency = block_efficiency(kernel, rows, columns)
     step = gpu.matrix_k_step
-    macs = whole_steps(rows, step) * whole_steps(columns, step) * kernel.columns
+    macs = whole_steps(rows, step) * whole_steps(columns, step) * width
     pipe = macs / machine.macs_per_cycle[task.dtype]  # of one kept block, at the full rate
     in_slice = _blocks_in_slices(in_row, counts, per_slice)
     busy = efficiency * min(1.0, len(block_row) / machine.units)
@@ -136,6 +138,5 @@ def _plan(
 def _blocks_in_slices(in_row: IntArray, counts: IntArray, per_slice: int) -> IntArray:
     """Kept blocks of each slice: all slices are full except the last of each thread block."""
     full = np.full(int(counts.sum()), per_slice, dtype=np.int64)
-    last = starts(counts)[1:][counts > 0] - 1
-    full[last] = (in_row - (counts - 1) * per_slice)[counts > 0]
+    full[starts(counts)[1:] - 1] = in_row - (counts - 1) * per_slice
     return full

@@ -16,6 +16,9 @@ from simsparse.dataflows.tiling import ceil_div
 from simsparse.hardware.gpu import ThreadBlockTile, TileKernel
 
 _SLICES_PER_SPLIT = 4  # a shorter main loop would not fill its pipeline
+PARTIAL_BYTES = 8
+"""L2 bytes per output of one part of a split k: an fp32 sum written, and read again to be added up."""
+_KNEE = 4  # exponent of the p-norm: a maximum with a soft knee, as fitted on tile kernels
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +47,7 @@ def blocks(product: Product, tile: ThreadBlockTile) -> int:
 
 
 def clock_share(task: LayerTask, busy_share: float) -> float:
-    """Clock left when the matrix pipes are busy for ``busy_share`` of the time: dynamic power falls as its square.
+    """Clock left when ``busy_share`` of the SMs' time is covered by tiles; power falls as the square of the clock.
 
     Source: square-root law set on large A100 products, .79 of the peak rate unlocked against .97 at locked clock.
     """
@@ -63,14 +66,13 @@ def estimate(
     units = task.hardware.units
     loaded = ceil_div(tiles * split, units)
     depth = whole_steps(product.k, parameters(task).matrix_k_step) / split
-    pipe = loaded * tile.rows * tile.columns * depth / macs_per_cycle
-    partial = 2 * 4 * (split - 1) * product.output_bytes * 8 / product.value_bits
-    feed = max((_l2_bytes(product, tile) + partial) / l2, _dram_bytes(product) / dram)
-    used = tiles * split / (loaded * units)
-    share = clock_share(task, used * pipe / max(pipe, feed))
+    share = clock_share(task, tiles * split / (loaded * units))
+    pipe = loaded * tile.rows * tile.columns * depth / (macs_per_cycle * share * tile.preference)
+    feed = max(_l2_bytes(product, tile) / l2, _dram_bytes(product) / dram)
     fills = ceil_div(loaded, tile.blocks_per_unit) if tile.blocks_per_unit == 1 else 1
-    body = max(pipe / share / tile.preference, feed)
-    return Choice(tile=tile, split=split, clock_share=share, cycles=body + fills * tile.fill_cycles)
+    partial = 0 if split == 1 else split * PARTIAL_BYTES * product.output_bytes * 8 / product.value_bits / l2
+    cycles = (pipe**_KNEE + feed**_KNEE) ** (1 / _KNEE) + fills * tile.fill_cycles + partial
+    return Choice(tile=tile, split=split, clock_share=share, cycles=cycles)
 
 
 def _splits(task: LayerTask, product: Product, kernel: TileKernel, tile: ThreadBlockTile) -> Iterator[int]:

@@ -143,18 +143,14 @@ def _dram(
     are found in the L2 again if they fit it together with one panel's inputs and outputs.
     """
     blocks, panels = len(groups[0].size), len(columns)
-    parts = stored_parts.reshape(len(groups), blocks)
     resident = min(blocks, task.hardware.units * kernel.blocks_per_unit)
-    existing = product.input_bytes / int(product.bytes_of(np.array([product.k * product.columns * product.groups]))[0])
     weights, inputs = [], []
-    for group, stored_here in zip(groups, parts, strict=True):
-        read = np.floor(product.bytes_of(group.touched * columns) * existing).astype(np.int64)
-        panel_bytes = int(read.max() + product.bytes_of(np.array([product.rows * columns[0]]))[0])
-        again = int(stored_here.sum()) + panel_bytes > l2_capacity(task)
-        passes = np.ones(panels, dtype=np.int64) if again else (np.arange(panels) == 0).astype(np.int64)
+    for group, stored_here in zip(groups, stored_parts.reshape(len(groups), blocks), strict=True):
+        read = spread(round(product.input_bytes * group.touched / (product.k * product.groups)), columns)
+        outputs = int(product.bytes_of(product.rows * columns[:1])[0])
+        fits = int(stored_here.sum() + read.max()) + outputs <= l2_capacity(task)
+        passes = (np.arange(panels) == 0) | (not fits)
         weights.append(np.outer(passes, stored_here).ravel())
-        fresh = np.zeros((panels, blocks), dtype=np.int64)
-        for panel in range(panels):
-            fresh[panel, :resident] = spread(int(read[panel]), np.ones(resident))
-        inputs.append(fresh.ravel())
+        upto = np.minimum(np.arange(blocks + 1), resident)
+        inputs.append(np.diff(read[:, None] * upto // resident, axis=1).ravel())
     return np.concatenate(weights), np.concatenate(inputs)

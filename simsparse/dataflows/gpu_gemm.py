@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from simsparse.dataflows.gpu_choice import Choice, choose
+from simsparse.dataflows.gpu_choice import PARTIAL_BYTES, Choice, choose
 from simsparse.dataflows.gpu_machine import (
     Product,
     block_plan,
@@ -33,7 +33,6 @@ from simsparse.results import Counts
 
 _L2_SHARE = 8  # slices resident at once may take this part of the L2, else coarse slices invent misses
 _MOST_SLICES = 2_000_000
-_PARTIAL_BYTES = 4  # split k adds up in fp32
 
 
 def plan_dense(task: LayerTask) -> LayerPlan:
@@ -194,6 +193,6 @@ def _outputs(
     """Bytes each block drains to L2 and to DRAM; the last part of a split k writes the outputs."""
     last = part == split - 1
     written = np.where(last, spread(product.output_bytes, elements * last), 0)
-    partial = 2 * _PARTIAL_BYTES * elements if split > 1 else np.zeros_like(elements)
+    partial = PARTIAL_BYTES * elements * (split > 1)
     passes = 1 + 2 * kernel.output_copies
     return written * passes + partial, written * passes

@@ -1,10 +1,12 @@
 """One processing element that multiplies only nonzero weights with nonzero activations (Eyeriss v2's PE).
 
-Both operands are compressed by column. For every nonzero activation of input position c the PE walks the nonzero
-weights of column c, one product per cycle, so the work is Σ_c nnz_activations(c) · nnz_weights(c). Activations that are
-zero are never read; a zero weight under a nonzero activation costs a gated multiplier slot in energy and no time.
+Both operands are compressed by column. For every nonzero activation of input position c the PE walks the
+nonzero weights of column c, one product per cycle, so the work is Σ_c nnz_activations(c) · nnz_weights(c).
+Activations that are zero are never read; a zero weight under a nonzero activation costs a gated multiplier
+slot in energy and no time.
 
-Source: Chen et al., Eyeriss v2, JETCAS 2019; cycle counts as in the Sparseloop artifact (MICRO 2022, Fig. 12).
+Source: Chen et al., Eyeriss v2, JETCAS 2019; cycle counts as in the Sparseloop artifact (MICRO 2022, Fig.
+12).
 """
 
 from __future__ import annotations
@@ -32,7 +34,9 @@ def plan_layer(task: LayerTask) -> LayerPlan:
         raise UnsupportedError(f"{task.hardware.name}: expected scalar-csc parameters")
     layer = task.layer
     if not layer.kind.has_weights:
-        raise UnsupportedError("both operands are activations; the PE expects weights compressed ahead of time")
+        raise UnsupportedError(
+            "both operands are activations; the PE expects weights compressed ahead of time"
+        )
     weights, inputs = task.weights.column_nnz(layer.groups), task.activations.row_nnz
     pairs = weights * inputs
     done = int(pairs.sum())

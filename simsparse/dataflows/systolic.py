@@ -1,9 +1,10 @@
 """Weight-stationary systolic array (TPU-like).
 
-Tiles of W, ``rows`` along k by ``columns`` along m, are fetched from DRAM into a double-buffered array while the tile
-before computes; then n activations stream through, one column of X per cycle. Partial sums of up to
-``accumulator_entries`` columns of X wait beside the array while the tiles along k pass. Compressed weights are decoded on
-their way in, so they save traffic and capacity but never compute time; zero gating saves the multiplier's energy only.
+Tiles of W, ``rows`` along k by ``columns`` along m, are fetched from DRAM into a double-buffered array
+while the tile before computes; then n activations stream through, one column of X per cycle. Partial sums
+of up to ``accumulator_entries`` columns of X wait beside the array while the tiles along k pass. Compressed
+weights are decoded on their way in, so they save traffic and capacity but never compute time; zero gating
+saves the multiplier's energy only.
 
 Source: Jouppi et al., In-datacenter performance analysis of a tensor processing unit, ISCA 2017.
 """
@@ -83,9 +84,18 @@ def _plan(
         kind=TileKind.UNICAST,
         units=1,
         channels=(Channel(name="dram", bytes_per_cycle=dram or 1e30),),
-        fetch_streams=(Stream(name="weights", channel=0), Stream(name="metadata", channel=0), Stream(name="inputs", channel=0)),
+        fetch_streams=(
+            Stream(name="weights", channel=0),
+            Stream(name="metadata", channel=0),
+            Stream(name="inputs", channel=0),
+        ),
         fetch_bytes=np.stack(
-            [spread(values * chunks, m * k), spread(metadata * chunks, m * k), spread(place.input_bytes, k * n)], axis=1
+            [
+                spread(values * chunks, m * k),
+                spread(metadata * chunks, m * k),
+                spread(place.input_bytes, k * n),
+            ],
+            axis=1,
         ),
         drain_streams=(Stream(name="outputs", channel=0),),
         drain_bytes=spread(place.output_bytes, outputs)[:, None],

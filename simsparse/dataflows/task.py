@@ -64,16 +64,21 @@ class WeightOperand:
 class ActivationOperand:
     """The nonzeros of a layer's input. ``mask`` is (k, n), or None when only a density is stated.
 
-    A stated density below one is realised as a seeded mask over the input tensor with exactly that many nonzeros;
-    a convolution's (k, n) view is gathered from it, so that one zero input is a zero wherever its windows meet it.
+    A stated density below one is realised as a seeded mask over the input tensor with exactly that many
+    nonzeros; a convolution's (k, n) view is gathered from it, so that one zero input is a zero wherever its
+    windows meet it.
     """
 
-    def __init__(self, layer: Layer, *, density: float = 1.0, seed: int = 0, mask: BoolArray | None = None) -> None:
+    def __init__(
+        self, layer: Layer, *, density: float = 1.0, seed: int = 0, mask: BoolArray | None = None
+    ) -> None:
         if not 0.0 <= density <= 1.0:
             raise ShapeError(f"layer {layer.name}: activation density: expected 0 to 1, got {density:g}")
         if mask is not None and mask.shape != (layer.groups * layer.k, layer.n):
             expected = (layer.groups * layer.k, layer.n)
-            raise ShapeError(f"layer {layer.name}: activation mask: expected shape {expected}, got {mask.shape}")
+            raise ShapeError(
+                f"layer {layer.name}: activation mask: expected shape {expected}, got {mask.shape}"
+            )
         self._layer, self._density, self._seed, self._mask = layer, density, seed, mask
 
     @property
@@ -88,7 +93,9 @@ class ActivationOperand:
 
     @cached_property
     def tensor(self) -> BoolArray:
-        """Seeded nonzeros of the input tensor, (batch, channels, height, width), or (groups·k, n) without a conv."""
+        """Seeded nonzeros of the input tensor, (batch, channels, height, width), or (groups·k, n) without a
+        conv.
+        """
         layer, conv = self._layer, self._layer.conv
         shape = (
             (layer.groups * layer.k, layer.n)
@@ -153,7 +160,9 @@ class LayerTask:
     footprint: Footprint
     dtype: str
     ignore_capacity: bool = False
-    """Time the layer as if its weights fitted; for dense baselines of machines that keep all weights on chip."""
+    """Time the layer as if its weights fitted; for dense baselines of machines that keep all weights on
+    chip.
+    """
 
     @property
     def value_bits(self) -> int:
@@ -169,8 +178,8 @@ class LayerTask:
 class LayerPlan:
     """A plan, and what the engine does not see: MACs by fate, on-chip accesses, the kernel's name.
 
-    ``macs_done + macs_gated + macs_skipped`` is the dense MAC count. Bytes that cross a channel are counted by the
-    engine as ``(channel name, "byte")`` and must not be in ``counts``.
+    ``macs_done + macs_gated + macs_skipped`` is the dense MAC count. Bytes that cross a channel are counted
+    by the engine as ``(channel name, "byte")`` and must not be in ``counts``.
     """
 
     plan: Plan

@@ -1,11 +1,13 @@
 """Tensor core fed from shared memory, dense (TC) or skipping structured zeros of W (STC).
 
-W is walked in panels of ``tile_m`` rows, X in column tiles of ``tile_n``, k in steps of ``k_step`` kept positions. Each
-step multiplies on the MAC array while the next step's operands come from shared memory and, where needed, from DRAM:
-three resources that overlap, so the time approaches max(MACs, shared-memory bytes, DRAM bytes) over their rates. A mask
-whose groups all hold at most ``keep`` weights runs structured; every other mask runs dense.
+W is walked in panels of ``tile_m`` rows, X in column tiles of ``tile_n``, k in steps of ``k_step`` kept
+positions. Each step multiplies on the MAC array while the next step's operands come from shared memory and,
+where needed, from DRAM: three resources that overlap, so the time approaches max(MACs, shared-memory bytes,
+DRAM bytes) over their rates. A mask whose groups all hold at most ``keep`` weights runs structured; every
+other mask runs dense.
 
-Source: the tensor-core case study of Wu et al., Sparseloop, MICRO 2022 (Fig. 15), whose cycle counts it reproduces.
+Source: the tensor-core case study of Wu et al., Sparseloop, MICRO 2022 (Fig. 15), whose cycle counts it
+reproduces.
 """
 
 from __future__ import annotations
@@ -81,7 +83,9 @@ def plan_layer(task: LayerTask) -> LayerPlan:
     padding = (f"k padded to a multiple of {step} on the tensor core",) if padded != layer.k else ()
     return LayerPlan(
         plan=plan,
-        kernel=f"{keep}:{group} tiles {core.tile_m}x{shape.tile_n}" if keep != group else f"dense tiles {core.tile_m}x{shape.tile_n}",
+        kernel=f"{keep}:{group} tiles {core.tile_m}x{shape.tile_n}"
+        if keep != group
+        else f"dense tiles {core.tile_m}x{shape.tile_n}",
         macs_done=done,
         macs_skipped=skipped,
         counts=Counts(
@@ -103,7 +107,9 @@ def _structure(task: LayerTask, core: TensorCoreParameters) -> tuple[int, int]:
         return 1, 1
     keep, group = getattr(task.format, "keep", 0), getattr(task.format, "group", 0)
     if core.keep * group != keep * core.group or group != core.group:
-        raise UnsupportedError(f"{task.hardware.name} skips zeros in {core.keep}:{core.group} only, got {keep}:{group}")
+        raise UnsupportedError(
+            f"{task.hardware.name} skips zeros in {core.keep}:{core.group} only, got {keep}:{group}"
+        )
     return keep, group
 
 
@@ -122,8 +128,8 @@ def _shared_bytes(shape: _Shape, core: TensorCoreParameters) -> np.ndarray:
 def _dram_order(task: LayerTask, core: TensorCoreParameters, shape: _Shape) -> tuple[float, bool]:
     """DRAM bytes read for one product, and whether n is the outer loop.
 
-    With n outside, X is read once and W once if all of it and one column tile of X fit shared memory, else once per
-    column tile; with m outside, the roles change. The cheaper order is taken.
+    With n outside, X is read once and W once if all of it and one column tile of X fit shared memory, else
+    once per column tile; with m outside, the roles change. The cheaper order is taken.
     """
     m, n, _ = _tile_axes(shape, core)
     capacity = task.hardware.level("smem").capacity_bytes or float("inf")
@@ -154,7 +160,9 @@ def _plan(task: LayerTask, core: TensorCoreParameters, shape: _Shape) -> Plan:
         channels=(
             Channel(name="dram", bytes_per_cycle=hardware.bytes_per_cycle("dram") or 1e30),
             Channel(name="smem", bytes_per_cycle=hardware.bytes_per_cycle("smem") or 1e30),
-            Channel(name="dram write", bytes_per_cycle=hardware.bytes_per_cycle("dram") or 1e30, component="dram"),
+            Channel(
+                name="dram write", bytes_per_cycle=hardware.bytes_per_cycle("dram") or 1e30, component="dram"
+            ),
         ),
         fetch_streams=(Stream(name="operands", channel=0), Stream(name="operands", channel=1)),
         # shared memory prefetches far ahead of the tile at work, so DRAM is read at an even rate

@@ -1,4 +1,6 @@
-"""Small arithmetic that every dataflow needs: ceilings, tile edges, and bytes spread over tiles without loss."""
+"""Small arithmetic that every dataflow needs: ceilings, tile edges, and bytes spread over tiles without
+loss.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,8 @@ def spread(total: int, shares: ArrayLike) -> IntArray:
         weight = np.ones_like(weight)
     upto = np.round(np.cumsum(weight.ravel()) / weight.sum() * total).astype(np.int64)
     upto[-1] = total
-    return np.diff(upto, prepend=0).reshape(weight.shape)
+    parts: IntArray = np.diff(upto, prepend=0).reshape(weight.shape)
+    return parts
 
 
 def stored_bytes(task: LayerTask) -> tuple[int, int]:

@@ -1,7 +1,9 @@
 """Layers without a matrix product: activation functions, normalisation, pooling, additions, data movement.
 
-They stream their inputs and outputs once through the innermost shared level that holds both (the second level of the
-machine's hierarchy, else DRAM) while a vector unit works on them; nothing is fused into neighbouring layers.
+Kinds that the machine applies on the way out of the layer before (its ``epilogue``) take no time of their
+own. The others stream their inputs and outputs once through the innermost shared level that holds both (the
+second level of the machine's hierarchy, else DRAM) while a vector unit works on them; nothing is fused into
+neighbouring layers.
 """
 
 from __future__ import annotations
@@ -27,13 +29,19 @@ def plan_vector(layer: Layer, hardware: HardwareModel, dtype: str) -> LayerPlan:
     UnsupportedError
         If the machine has no vector unit.
     """
+    if str(layer.kind) in hardware.epilogue:
+        return _in_epilogue(layer)
     rate = hardware.vector_operations_per_cycle
     if rate is None:
         raise UnsupportedError("the machine has no unit for layers without a matrix product")
     width = DTYPE_BITS[dtype]
     inputs, outputs = -(-layer.input_elements * width // 8), -(-layer.output_elements * width // 8)
     level = next(
-        (level for level in hardware.memory[1:2] if inputs + outputs <= (level.capacity_bytes or float("inf"))),
+        (
+            level
+            for level in hardware.memory[1:2]
+            if inputs + outputs <= (level.capacity_bytes or float("inf"))
+        ),
         hardware.memory[0],
     )
     share = np.ones(_TILES)
@@ -41,7 +49,9 @@ def plan_vector(layer: Layer, hardware: HardwareModel, dtype: str) -> LayerPlan:
         plan=Plan(
             kind=TileKind.UNICAST,
             units=1,
-            channels=(Channel(name=level.name, bytes_per_cycle=hardware.bytes_per_cycle(level.name) or 1e30),),
+            channels=(
+                Channel(name=level.name, bytes_per_cycle=hardware.bytes_per_cycle(level.name) or 1e30),
+            ),
             fetch_streams=(Stream(name="inputs", channel=0),),
             fetch_bytes=spread(inputs, share)[:, None],
             drain_streams=(Stream(name="outputs", channel=0),),
@@ -50,6 +60,17 @@ def plan_vector(layer: Layer, hardware: HardwareModel, dtype: str) -> LayerPlan:
             overhead_cycles=hardware.launch_s * hardware.clock_hz,
         ),
         kernel="vector unit" if layer.operations else "copy",
+        macs_done=0,
+        counts=Counts({("vector", "operation"): layer.operations}),
+        weight_bytes=0,
+        metadata_bytes=0,
+    )
+
+
+def _in_epilogue(layer: Layer) -> LayerPlan:
+    return LayerPlan(
+        plan=Plan(kind=TileKind.UNICAST, units=1),
+        kernel="on the way out",
         macs_done=0,
         counts=Counts({("vector", "operation"): layer.operations}),
         weight_bytes=0,

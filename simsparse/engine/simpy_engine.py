@@ -1,9 +1,10 @@
 """The reference engine: the machine told on SimPy, one process per tile, one bar of the timeline per stage.
 
-The idea: a tile waits for room in a unit's buffer, asks the channels for its bytes, is decoded, computed, and drained.
-A :class:`Desk` is a place where tiles queue for a resource. At any instant all tiles first say what they want; then,
-at the end of the instant, each free desk serves its oldest request, the lowest index first where two came together.
-That end-of-instant rule is what makes the result independent of the order in which SimPy wakes processes.
+The idea: a tile waits for room in a unit's buffer, asks the channels for its bytes, is decoded, computed,
+and drained. A :class:`Desk` is a place where tiles queue for a resource. At any instant all tiles first say
+what they want; then, at the end of the instant, each free desk serves its oldest request, the lowest index
+first where two came together. That end-of-instant rule is what makes the result independent of the order in
+which SimPy wakes processes.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from simsparse.plan import ANY_UNIT, TICKS_PER_CYCLE, Durations, Plan, TileKind,
 from simsparse.results import Event, Execution
 
 Process = Generator[Any, Any, Any]
-_AFTER_ALL_OTHERS = 2  # SimPy priority below NORMAL: the end of the instant
+_AFTER_ALL_OTHERS: Any = 2  # SimPy priority below NORMAL: the end of the instant
 
 
 def execute_simpy(plan: Plan) -> Execution:
@@ -54,11 +55,13 @@ class Instant:
 
 
 class Desk:
-    """A resource that serves one request at a time, oldest first; a request may have to wait for a condition."""
+    """A resource that serves one request at a time, oldest first; a request may have to wait for a
+    condition.
+    """
 
     def __init__(self, instant: Instant, may_start: Callable[[int], bool] = lambda _: True) -> None:
         self._instant, self._may_start = instant, may_start
-        self._queue: list[tuple[int, int, simpy.Event]] = []
+        self._queue: list[tuple[int, int, Any]] = []
         self._free = True
         self.busy_ticks = 0
         instant.desks.append(self._serve)
@@ -135,8 +138,12 @@ class _TileMachine:
         for position, s in enumerate(slices):
             yield loads.pop(s)
             if self.length.decode[s]:
-                yield from self._stage(self.decoders[unit], f"decoder {unit}", "decode", tile, int(self.length.decode[s]))
-            yield from self._stage(self.units[unit], f"unit {unit}", "compute", tile, int(self.length.compute[s]))
+                yield from self._stage(
+                    self.decoders[unit], f"decoder {unit}", "decode", tile, int(self.length.decode[s])
+                )
+            yield from self._stage(
+                self.units[unit], f"unit {unit}", "compute", tile, int(self.length.compute[s])
+            )
             if position + in_flight < len(slices):
                 ahead = slices[position + in_flight]
                 loads[ahead] = self.env.process(self._load(tile, ahead))
@@ -174,7 +181,9 @@ class _TileMachine:
 
     def _transfers(self, tile: int, stage: str, streams: Any, lengths: Any, first_rank: int) -> simpy.Event:
         moves = [
-            self.env.process(self._move(stream.channel, f"{stage} {stream.name}", tile, first_rank + i, int(lengths[i])))
+            self.env.process(
+                self._move(stream.channel, f"{stage} {stream.name}", tile, first_rank + i, int(lengths[i]))
+            )
             for i, stream in enumerate(streams)
             if lengths[i]
         ]
@@ -182,12 +191,12 @@ class _TileMachine:
 
     def _move(self, channel: int, stage: str, tile: int, rank: int, length: int) -> Process:
         began = yield from self.channels[channel].serve(rank, length)
-        self.events.append(Event(self.plan.channels[channel].name, stage, tile, began, self.env.now))
+        self.events.append(Event(self.plan.channels[channel].name, stage, tile, began, int(self.env.now)))
         yield self.env.timeout(int(self.length.latency[channel]))
 
     def _stage(self, desk: Desk, resource: str, stage: str, tile: int, length: int) -> Process:
         began = yield from desk.serve(tile, length)
-        self.events.append(Event(resource, stage, tile, began, self.env.now))
+        self.events.append(Event(resource, stage, tile, began, int(self.env.now)))
 
     def _has_output_room(self, tile: int) -> bool:
         if self.chain or not self.length.drain[tile].sum():
@@ -224,7 +233,9 @@ class _BroadcastMachine:
         self.credits = plan.credits if plan.credits.size else np.ones(tiles, dtype=np.int64)
         self.work = np.maximum(plan.work, plan.minimum_busy_cycles)
         self.queues = [simpy.Store(self.env) for _ in range(units)]
-        self.room = [simpy.Container(self.env, plan.queue_credits, init=plan.queue_credits) for _ in range(units)]
+        self.room = [
+            simpy.Container(self.env, plan.queue_credits, init=plan.queue_credits) for _ in range(units)
+        ]
         self.done = [simpy.Event(self.env) for _ in range(tiles)]
         self.left = np.full(tiles, units)
         self.finish = np.zeros(tiles, dtype=np.int64)
@@ -267,7 +278,7 @@ class _BroadcastMachine:
             yield self.env.timeout(length)
             self.busy[unit] += length
             if length:
-                start, end = began * TICKS_PER_CYCLE, self.env.now * TICKS_PER_CYCLE
+                start, end = int(began) * TICKS_PER_CYCLE, int(self.env.now) * TICKS_PER_CYCLE
                 self.events.append(Event(f"unit {unit}", "compute", tile, start, end))
             self.left[tile] -= 1
             if self.left[tile] == 0:

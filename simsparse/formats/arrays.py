@@ -9,12 +9,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from simsparse.errors import FormatError, ShapeError
 
-_FLOATS = ("float16", "float32", "float64", "bfloat16", "float8_")
+_FLOATS = ("float16", "float32", "float64", "bfloat16", "float8_e3", "float8_e4", "float8_e5")
 _NATIVE_COMPARE = ("float32", "float64")
 
 
 def as_matrix(weights: ArrayLike, where: object) -> NDArray[Any]:
-    """``weights`` as a contiguous matrix of a dtype whose zero is all-zero bits; errors start with ``where``."""
+    """``weights`` as a contiguous matrix whose zero is all-zero bits; errors start with ``where``."""
     values = np.asarray(weights)
     _expect_matrix(values.shape, "weights", where)
     if not (values.dtype.kind in "iu" and values.dtype.isbuiltin == 1) and not values.dtype.name.startswith(
@@ -115,3 +115,20 @@ def narrow(data: NDArray[Any], bits: int) -> NDArray[Any]:
 def nonzero_slots(raw: NDArray[Any]) -> NDArray[np.int64]:
     """Flat indices of values whose bits are not all zero: everything that is not padding, bar kept +0."""
     return np.flatnonzero(raw)
+
+
+def owners(counts: NDArray[np.int64], size: int) -> NDArray[np.int64]:
+    """0 repeated ``counts[0]`` times, 1 repeated ``counts[1]`` times …: the row of each of ``size`` entries.
+
+    Raises
+    ------
+    ValueError
+        If the counts do not add up to ``size``; NumPy alone would broadcast a lone entry over all of them.
+
+    >>> owners(np.array([2, 0, 1]), 3).tolist()
+    [0, 0, 2]
+    """
+    found = np.repeat(np.arange(counts.size, dtype=np.int64), counts)
+    if found.size != size:
+        raise ValueError(f"pointers to {found.size} entries, {size} stored")
+    return found

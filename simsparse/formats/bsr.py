@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from simsparse.formats.arrays import chosen_width, nonzero_slots
+from simsparse.formats.arrays import chosen_width, nonzero_slots, owners
 from simsparse.formats.base import Encoded, Field, Footprint, Mask, Raw, SparseFormat
 from simsparse.formats.fields import expect_parameter, metadata_field, values_field
 from simsparse.formats.kept import Kept, kept_entries, pointers_of
@@ -57,13 +57,13 @@ class BsrFormat(SparseFormat):
         }
 
     def entries(self, encoded: Encoded) -> tuple[NDArray[np.int64], Raw]:
-        counts = np.diff(encoded.indices("pointers"))
-        block_rows = np.repeat(np.arange(counts.size, dtype=np.int64), counts)
+        block_columns = encoded.indices("columns")
+        block_rows = owners(np.diff(encoded.indices("pointers")), block_columns.size)
         raw = encoded.raw("values")
         slots = nonzero_slots(raw)
         block, inside = np.divmod(slots, self.rows * self.columns)
         row = block_rows[block] * self.rows + inside // self.columns
-        column = encoded.indices("columns")[block] * self.columns + inside % self.columns
+        column = block_columns[block] * self.columns + inside % self.columns
         return row * encoded.shape[1] + column, raw[slots]
 
     def count_bits(self, mask: Mask, value_bits: int) -> Footprint:

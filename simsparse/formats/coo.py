@@ -35,7 +35,8 @@ class CooFormat(SparseFormat):
         }
 
     def entries(self, encoded: Encoded) -> tuple[NDArray[np.int64], Raw]:
-        return encoded.indices("rows") * encoded.shape[1] + encoded.indices("columns"), encoded.raw("values")
+        rows, columns = np.stack((encoded.indices("rows"), encoded.indices("columns")))
+        return rows * encoded.shape[1] + columns, encoded.raw("values")
 
     def count_bits(self, mask: Mask, value_bits: int) -> Footprint:
         kept = count_kept(mask)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simsparse.errors import FormatError
-from simsparse.formats.arrays import chosen_width, nonzero_slots
+from simsparse.formats.arrays import chosen_width, nonzero_slots, owners
 from simsparse.formats.base import Encoded, Field, Footprint, Mask, Raw, SparseFormat
 from simsparse.formats.fields import expect_parameter, metadata_field, values_field
 from simsparse.formats.kept import Kept, kept_entries, pointers_of
@@ -72,7 +72,7 @@ class CscFormat(SparseFormat):
             steps = np.cumsum(local + 1)
             before = np.concatenate((np.zeros(1, np.int64), steps))[pointers_of(counts)[:-1]]
             local = steps - np.repeat(before, counts) - 1
-        place = np.repeat(np.arange(self.banks * k, dtype=np.int64), counts)
+        place = owners(counts, local.size)
         positions = (local * self.banks + place // k) * k + place % k
         raw = encoded.raw("values")
         slots = nonzero_slots(raw)

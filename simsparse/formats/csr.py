@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from simsparse.formats.arrays import chosen_width, count_kept
+from simsparse.formats.arrays import chosen_width, count_kept, owners
 from simsparse.formats.base import Encoded, Field, Footprint, Mask, Raw, SparseFormat
 from simsparse.formats.fields import expect_parameter, metadata_field, values_field
 from simsparse.formats.kept import kept_entries
@@ -40,9 +40,9 @@ class CsrFormat(SparseFormat):
         }
 
     def entries(self, encoded: Encoded) -> tuple[NDArray[np.int64], Raw]:
-        m, k = encoded.shape
-        rows = np.repeat(np.arange(m, dtype=np.int64), np.diff(encoded.indices("pointers")))
-        return rows * k + encoded.indices("columns"), encoded.raw("values")
+        columns = encoded.indices("columns")
+        rows = owners(np.diff(encoded.indices("pointers")), columns.size)
+        return rows * encoded.shape[1] + columns, encoded.raw("values")
 
     def count_bits(self, mask: Mask, value_bits: int) -> Footprint:
         kept = count_kept(mask)

@@ -20,7 +20,7 @@ from simsparse.pattern import NM, VNM, Pattern
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NmFormat(SparseFormat):
-    """``keep`` (value, position) slots per group of ``group`` along k; positions take ``ceil(log2 group)`` bits.
+    """``keep`` (value, position) slots per ``group`` weights along k; a position takes ``ceil(log2 group)``.
 
     Groups with fewer kept weights have padding slots, and so has the last group where k is no multiple of
     ``group``. Positions of a group rise strictly, as 2:4 hardware expects; padding slots take free positions.

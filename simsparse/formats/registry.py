@@ -59,7 +59,7 @@ def format_class(name: str) -> type[SparseFormat]:
         module, attribute = _BUILT_IN[name].split(":")
         found: object = getattr(import_module(f"simsparse.formats.{module}"), attribute)
     elif name in _third_party():
-        found = _third_party()[name].load()
+        found = _load(_third_party()[name])
     else:
         raise UnknownNameError("format", name, format_names())
     if not (isinstance(found, type) and issubclass(found, SparseFormat) and found.name == name):
@@ -92,6 +92,15 @@ def make_format(text: str, *, pattern: Pattern | None = None) -> SparseFormat:
     name, colon, _ = text.partition(":")
     found = format_class(name)
     return from_text(found, text) if colon else found.for_pattern(pattern)
+
+
+def _load(point: EntryPoint) -> object:
+    try:
+        return point.load()
+    except (ImportError, AttributeError) as error:
+        raise FormatError(
+            f"format {point.name}: expected {point.value} to load, got {error} (mend its package)"
+        ) from error
 
 
 @functools.cache

@@ -1,4 +1,4 @@
-"""Parameters of the accelerator dataflow families; what each means is told in its file under ``dataflows``."""
+"""Parameters of the accelerator dataflow families; their files under ``dataflows`` tell what each does."""
 
 from __future__ import annotations
 

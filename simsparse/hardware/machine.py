@@ -104,7 +104,13 @@ class HardwareModel:
     energy_pj: Mapping[str, Mapping[str, float]]
     """pJ by component and action."""
     vector_operations_per_cycle: float | None = None
-    """Element-wise operations per cycle of the whole machine; None if it cannot run layers without a product."""
+    """Element-wise operations per cycle of the whole machine; None if it cannot run layers without a
+    product.
+    """
+    epilogue: tuple[Literal["activation", "elementwise", "normalization", "softmax"], ...] = ()
+    """Kinds of layer applied to results on their way out, without a pass over memory and without time of
+    their own.
+    """
     launch_s: float = 0.0
     """Fixed cost of starting one layer."""
     static_w: float = 0.0

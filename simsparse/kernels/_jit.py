@@ -12,6 +12,8 @@ R = TypeVar("R")
 
 
 def kernel(function: Callable[P, R]) -> Callable[P, R]:
-    """Compile a loop over arrays with ``numba.njit(cache=True)``; integer arithmetic is exact, no fast-math."""
+    """Compile a loop over arrays with ``numba.njit(cache=True)``; integer arithmetic is exact, no fast-
+    math.
+    """
     jit: Any = numba.njit(cache=True, nogil=True)
     return cast("Callable[P, R]", jit(function))

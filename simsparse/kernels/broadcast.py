@@ -1,8 +1,9 @@
 """Multicast tiles: the exact recurrence of broadcasts into bounded per-unit queues.
 
-Tile j is broadcast at ``b[j] = max(b[j-1] + issue, start of the last tile that must have left the queues)``. Unit p
-starts it at ``max(b[j], done[p])`` and is busy for its work. Because every unit takes the same tiles in the same order,
-"all queues have room" depends only on the latest start of one earlier tile, so a scalar per tile is remembered.
+Tile j is broadcast at ``b[j] = max(b[j-1] + issue, start of the last tile that must have left the
+queues)``. Unit p starts it at ``max(b[j], done[p])`` and is busy for its work. Because every unit takes the
+same tiles in the same order, "all queues have room" depends only on the latest start of one earlier tile,
+so a scalar per tile is remembered.
 """
 
 from __future__ import annotations
@@ -17,9 +18,16 @@ IntArray = NDArray[np.int64]
 
 @kernel
 def run_broadcast(
-    work: NDArray[np.int32], work_row: IntArray, barrier: IntArray, credits: IntArray, queue_credits: int, issue: int
+    work: NDArray[np.int32],
+    work_row: IntArray,
+    barrier: IntArray,
+    tile_credits: IntArray,
+    queue_credits: int,
+    issue: int,
 ) -> tuple[IntArray, IntArray]:
-    """Finish cycle of each tile (T,) and busy cycles of each unit (U,); ``work`` is (R, U) with minima applied."""
+    """Finish cycle of each tile (T,) and busy cycles of each unit (U,); ``work`` is (R, U) with minima
+    applied.
+    """
     tiles, units = len(work_row), work.shape[1]
     finish = np.zeros(tiles, dtype=np.int64)
     last_start = np.zeros(tiles, dtype=np.int64)  # when the last unit started tile j
@@ -31,9 +39,9 @@ def run_broadcast(
     waiting = 0
     for j in range(tiles):
         earliest = now + issue
-        waiting += credits[j]
+        waiting += tile_credits[j]
         while waiting > queue_credits:
-            waiting -= credits[oldest]
+            waiting -= tile_credits[oldest]
             oldest += 1
         if oldest > 0:
             earliest = max(earliest, last_start[oldest - 1])

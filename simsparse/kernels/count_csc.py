@@ -9,12 +9,14 @@ from simsparse.kernels._jit import kernel
 
 
 @kernel
-def banked_entries(mask: NDArray[np.bool_], banks: int, longest_run: int, rows_per_pass: int) -> NDArray[np.int64]:
+def banked_entries(
+    mask: NDArray[np.bool_], banks: int, longest_run: int, rows_per_pass: int
+) -> NDArray[np.int64]:
     """(passes, k, banks) entries of each column in each bank, padding included.
 
-    Row o belongs to bank o mod banks at local row i = o // banks. A nonzero costs ``1 + (i − i_prev − 1) // longest_run``
-    entries, with i_prev = −1 at the start of a column; trailing zeros cost nothing. An entry is counted in the pass of
-    ``rows_per_pass`` rows in which its nonzero lies.
+    Row o belongs to bank o mod banks at local row i = o // banks. A nonzero costs ``1 + (i − i_prev − 1) //
+    longest_run`` entries, with i_prev = −1 at the start of a column; trailing zeros cost nothing. An entry
+    is counted in the pass of ``rows_per_pass`` rows in which its nonzero lies.
     """
     m, k = mask.shape
     passes = (m + rows_per_pass - 1) // rows_per_pass

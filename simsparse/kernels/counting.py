@@ -1,4 +1,4 @@
-"""Exact counts from masks: nonzeros by row, by column, and of the inputs that a convolution's windows meet."""
+"""Exact counts from masks: nonzeros by row, by column, and of the inputs that convolution windows meet."""
 
 from __future__ import annotations
 
@@ -37,8 +37,9 @@ def column_counts(mask: BoolArray) -> IntArray:
 
 @kernel
 def window_counts(tensor: NDArray[np.bool_], geometry: IntArray) -> IntArray:
-    """(channels · kernel positions,) nonzero inputs of a (batch, channels, height, width) mask that the windows of
-    a convolution meet at each kernel position. ``geometry`` holds kernel, output, stride, padding, dilation sizes.
+    """(channels · kernel positions,) nonzero inputs of a (batch, channels, height, width) mask that the
+    windows of a convolution meet at each kernel position. ``geometry`` holds kernel, output, stride,
+    padding, dilation sizes.
     """
     kh, kw, oh, ow, sh, sw, ph, pw, dh, dw = geometry
     batch, channels, height, width = tensor.shape

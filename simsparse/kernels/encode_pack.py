@@ -10,7 +10,7 @@ from simsparse.kernels._jit import kernel
 
 @kernel
 def pack_bits(elements: NDArray[np.uint64], bits: int, out: NDArray[np.uint8], offset: int) -> int:
-    """Write the low ``bits`` of each element into zeroed ``out`` from bit ``offset`` on; gives the next one."""
+    """Write ``bits`` of each element into zeroed ``out`` from bit ``offset`` on; gives the next offset."""
     for i in range(elements.size):
         element = elements[i]
         left = bits

@@ -1,8 +1,9 @@
 """The machine of unicast tiles and chains as one event loop over integer time.
 
-``engine/simpy_engine.py`` tells the same story in prose; the two agree to the tick. The loop works in rounds: all
-events of one instant are handled first (they only change states and file requests), then every free resource takes
-the oldest request, ties going to the lowest index. What a grant causes at the same instant belongs to the next round.
+``engine/simpy_engine.py`` tells the same story in prose; the two agree to the tick. The loop works in
+rounds: all events of one instant are handled first (they only change states and file requests), then every
+free resource takes the oldest request, ties going to the lowest index. What a grant causes at the same
+instant belongs to the next round.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ def run_tiles(
     slice_start: IntArray,
     unit_of: IntArray,
     barrier: IntArray,
-    credits: IntArray,
+    tile_credits: IntArray,
     fetch: IntArray,
     fetch_channel: IntArray,
     drain: IntArray,
@@ -39,11 +40,13 @@ def run_tiles(
     start: int,
     hold: bool,
 ) -> tuple[IntArray, IntArray, IntArray, IntArray]:
-    """Run all tiles; returns finish times (T,), channel busy (C,), unit busy (U,) and decoder busy (U,) in ticks.
+    """Run all tiles; returns finish times (T,), channel busy (C,), unit busy (U,) and decoder busy (U,) in
+    ticks.
 
-    All durations are ticks. ``unit_of[t]`` is a unit or −1 for the one with most room. ``room`` credits per unit are
-    taken at admission and given back after compute, or after the drain when ``hold`` is set (a thread block's slot).
-    ``outputs`` is the number of tiles of a unit that may be computed but not yet drained.
+    All durations are ticks. ``unit_of[t]`` is a unit or −1 for the one with most room. ``room`` credits per
+    unit are taken at admission and given back after compute, or after the drain when ``hold`` is set (a
+    thread block's slot). ``outputs`` is the number of tiles of a unit that may be computed but not yet
+    drained.
     """
     tiles = len(barrier)
     slices = len(compute)
@@ -101,7 +104,8 @@ def run_tiles(
     lane_start, lane_tiles = _lanes(unit_of, lanes, static)
     lane_next = lane_start[:-1].copy()
 
-    # only units whose state changed in a round are looked at: with 108 of them a full scan was 3/4 of the time
+    # only units whose state changed in a round are looked at: with 108 of them a full scan was 3/4 of the
+    # time
     touched = np.zeros(units, dtype=np.int64)
     is_touched = np.zeros(units, dtype=np.bool_)
     touches = 0
@@ -125,9 +129,9 @@ def run_tiles(
                     for v in range(1, units):
                         if free_credits[v] > free_credits[u]:
                             u = v
-                if free_credits[u] < credits[t]:
+                if free_credits[u] < tile_credits[t]:
                     break
-                free_credits[u] -= credits[t]
+                free_credits[u] -= tile_credits[t]
                 placed[t] = u
                 lane_next[lane] += 1
                 events = push(event_time, event_code, events, now + start, (t << _KIND_BITS) | _ADMITTED)
@@ -210,7 +214,7 @@ def run_tiles(
                     offer = arrived[next_compute[tile]]
                 else:
                     if not hold:
-                        free_credits[u] += credits[tile]
+                        free_credits[u] += tile_credits[tile]
                         try_admission = True
                     for d in range(drains):
                         if drain[tile, d] > 0:
@@ -222,7 +226,7 @@ def run_tiles(
                         finish[tile] = now
                         unfinished[barrier[tile]] -= 1
                         if hold:
-                            free_credits[u] += credits[tile]
+                            free_credits[u] += tile_credits[tile]
                         try_admission = True
             else:
                 drains_left[tile] -= 1
@@ -231,7 +235,7 @@ def run_tiles(
                     finish[tile] = now
                     unfinished[barrier[tile]] -= 1
                     if hold:
-                        free_credits[u] += credits[tile]
+                        free_credits[u] += tile_credits[tile]
                         try_admission = True
                     else:
                         free_outputs[u] += 1

@@ -1,9 +1,11 @@
-"""A binary min-heap on two integer arrays, ordered by (first, second); the event loop's queues are made of it."""
+"""A binary min-heap on two integer arrays, ordered by (first, second); the event loop's queues are made of
+it.
+"""
 
 from __future__ import annotations
 
-from numpy.typing import NDArray
 import numpy as np
+from numpy.typing import NDArray
 
 from simsparse.kernels._jit import kernel
 
@@ -28,7 +30,9 @@ def push(first: IntArray, second: IntArray, size: int, a: int, b: int) -> int:
 
 @kernel
 def pop(first: IntArray, second: IntArray, size: int) -> int:
-    """Remove the smallest entry of a heap of ``size`` entries (read it at index 0 before); returns the new size."""
+    """Remove the smallest entry of a heap of ``size`` entries (read it at index 0 before); returns the new
+    size.
+    """
     size -= 1
     a = first[size]
     b = second[size]

@@ -96,10 +96,12 @@ def load_model(text: str | Path, *, batch: int | None = None, seq: int | None = 
                 f"{what}: expected a whole number >= 1, got {value} (leave it out for the model's own)"
             )
     text = str(text)
-    if text.startswith(("gemm:", "conv:")):
-        from simsparse.load.inline import load_inline
+    from simsparse.load.inline import is_inline, parse_inline
 
-        return load_inline(text, batch=batch, seq=seq)
+    if is_inline(text):
+        if seq is not None:
+            raise UsageError(f"seq: expected a model with a sequence, got {text} (leave --seq out)")
+        return parse_inline(text, batch=batch)
     if _is_file_name(text, (".onnx",)):
         from simsparse.load.onnx_import import load_onnx
 

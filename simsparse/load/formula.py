@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import operator
+import warnings
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 
@@ -48,8 +49,11 @@ def _parsed(formula: str) -> ast.expr:
             f"expected a formula of at most {MAX_LENGTH} characters, got {len(formula)} (use parameters)"
         )
     try:
-        return ast.parse(formula.strip(), mode="eval").body
-    except (SyntaxError, ValueError, MemoryError, RecursionError):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", SyntaxWarning)  # "1and 2" is no formula, and no reason to print
+            warnings.simplefilter("error", DeprecationWarning)
+            return ast.parse(formula.strip(), mode="eval").body
+    except (SyntaxError, Warning, ValueError, MemoryError, RecursionError):
         raise UsageError(f'expected a formula such as "4 * hidden", got "{formula}"') from None
 
 

@@ -1,7 +1,7 @@
 """Numbers written with their source, ``{value: 8.0e8, source: eie-isca16, status: verified}``, taken apart.
 
 The result is plain data for validation, a source for each number by its dotted path, and the mistakes.
-Records of a list are called by their name in a path (``memory.dram.latency_s``), by their index if they have none.
+Records of a list are called by their name in a path (``memory.dram.latency_s``), else by their index.
 """
 
 from __future__ import annotations

@@ -1,11 +1,12 @@
 """Which weights go first: a criterion gives each weight a saliency, and the smallest are removed.
 
-The seam for others: a `Criterion` is a name, a line for people and one function ``score(layer, weights, seed)
--> float32 (m, k)``, not negative, larger means kept longer. ``weights`` is a function, so a criterion that
-needs none costs none. What a criterion needs beyond weights it closes over: first-order Taylor |w·g| holds
-gradients by layer name, OBD holds the diagonal of the Hessian, Wanda |w|·‖x‖ the norms of the inputs; such a
-function returns a `Criterion`, which `simsparse.pruning.prune.prune` takes as it is. One that needs no data
-is entered in ``CRITERIA`` and so gets a name on the command line.
+The seam for others: a `Criterion` is a name, a line for people and one function
+``score(layer, weights, seed)`` that gives float32 scores ``(m, k)``, not negative, larger is kept longer.
+``weights`` is a function, so a criterion that needs none costs none; an array it gives may be overwritten if it
+is writeable, and is read-only where others still need it. What a criterion needs beyond weights it closes
+over: first-order Taylor |w·g| holds gradients by layer name, OBD holds the diagonal of the Hessian, Wanda
+|w|·‖x‖ the norms of the inputs; such a function returns a `Criterion`, which `simsparse.pruning.prune.prune`
+takes as it is. One that needs no data is entered in ``CRITERIA`` and so gets a name on the command line.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 
 from simsparse.errors import UnknownNameError
 from simsparse.ir import Layer
-from simsparse.pruning.select import Scores
+from simsparse.pruning.arrays import Scores
 from simsparse.pruning.weights import layer_generator
 
 Weights = Callable[[], NDArray[Any]]
@@ -39,7 +40,8 @@ class Criterion:
 
 
 def _magnitude(layer: Layer, weights: Weights, seed: int) -> Scores:  # noqa: ARG001
-    return np.abs(weights().astype(np.float32, copy=False))
+    values = weights().astype(np.float32, copy=False)
+    return np.abs(values, out=values if values.flags.writeable else None)
 
 
 def _random(layer: Layer, weights: Weights, seed: int) -> Scores:  # noqa: ARG001

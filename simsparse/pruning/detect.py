@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from simsparse.errors import ShapeError
 from simsparse.kernels.mask_tiles import tile_sums
 from simsparse.pattern import NM, VNM, Block, Channel, Dense, Filter, Pattern, Unstructured
-from simsparse.pruning.select import Mask
+from simsparse.pruning.arrays import Mask
 from simsparse.pruning.tiles import Tile, tile_of
 
 GROUPS = (2, 4, 8, 16, 32)
@@ -126,10 +126,12 @@ def _vectors(mask: Mask, keep: int, group: int) -> Iterator[VNM]:
     """V:N:M patterns that hold, the largest V first: V rows share at most 4 columns of each group."""
     if group <= VNM.COLUMNS or keep > VNM.COLUMNS:
         return
+    shared = _log_choose(VNM.COLUMNS, keep) - _log_choose(group, keep)
     for rows in (rows for rows in VECTORS if rows <= mask.shape[0]):
         used = np.logical_or.reduceat(mask, range(0, mask.shape[0], rows), axis=0)
         columns = np.add.reduceat(used, range(0, mask.shape[1], group), axis=1, dtype=np.int64)
-        if columns.max() <= VNM.COLUMNS:
+        by_chance = columns.size * (_log_choose(group, VNM.COLUMNS) + rows * shared)
+        if columns.max() <= VNM.COLUMNS and by_chance < _CHANCE:
             yield VNM(rows, keep, group)
 
 

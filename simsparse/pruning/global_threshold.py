@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from simsparse.ir import Layer
 from simsparse.kernels.mask_select import digit_counts
-from simsparse.pruning.select import DIGIT_BITS, Scores, as_keys, checked_scores, kept_count, walk_down
+from simsparse.pruning.arrays import Scores
+from simsparse.pruning.select import DIGIT_BITS, as_keys, checked_scores, kept_count, walk_down
 from simsparse.pruning.tiles import Tile, tile_scores
 
 Counts = NDArray[np.int64]

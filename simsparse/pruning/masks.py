@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from simsparse.errors import PatternError, ShapeError
 from simsparse.kernels.mask_groups import n4_mask, nm_mask, vnm_mask
 from simsparse.pattern import NM, VNM, Dense, Pattern
-from simsparse.pruning.select import Mask, checked_scores, kept_count, top_mask
+from simsparse.pruning.arrays import Mask
+from simsparse.pruning.select import checked_scores, kept_count, top_mask
 from simsparse.pruning.tiles import expand, tile_of, tile_scores
 
 

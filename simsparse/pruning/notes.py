@@ -56,12 +56,16 @@ def about_profile(profile: Profile, gaps: Sequence[str], workload: Workload) -> 
     ]
 
 
-def about_seeds(workload: Workload, layers: Sequence[Layer], seed: int) -> list[str]:
-    """How many pruned layers have weights from a seed."""
+def about_seeds(
+    workload: Workload, layers: Sequence[Layer], seed: int, allocation: str | Mapping[str, float]
+) -> list[str]:
+    """How many pruned layers have weights from a seed, and what that does to a global threshold."""
     seeded = sum(layer.name not in workload.weights for layer in layers)
     if not seeded:
         return []
+    blind = ["global threshold: seeded weights shrink with sqrt(2 / k), so layers of large k lose most"]
     return [
+        *(blind if allocation == "global" else []),
         f"weights of {seeded} of {len(layers)} pruned layers are normal draws from seed {seed}:"
-        " the model brought none"
+        " the model brought none",
     ]

@@ -14,7 +14,7 @@ from simsparse.pruning.criteria import Criterion, find_criterion
 from simsparse.pruning.global_threshold import global_threshold
 from simsparse.pruning.profile import Profile
 from simsparse.pruning.profiles import find_profile, profile_names
-from simsparse.pruning.pruned import Pruned, layer_scores, layer_weights, matrix_options
+from simsparse.pruning.pruned import Pruned, layer_scores, matrix_options, spare_weights
 from simsparse.pruning.tiles import Tile, TilePattern, tile_of
 
 Allocation = str | Mapping[str, float]
@@ -77,7 +77,7 @@ def prune(
     if profile is not None:
         gaps = [la.name for la in candidates if la.name not in densities]
         said += notes.about_profile(profile, gaps, workload)
-    said += notes.about_seeds(workload, layers, seed)
+    said += notes.about_seeds(workload, layers, seed, allocation)
     return Pruned(
         workload=workload,
         pattern=pattern,
@@ -184,5 +184,5 @@ def _allocate(
         layers,
         density,
         tiles,
-        lambda layer: layer_scores(layer, criterion, lambda: layer_weights(workload, layer, seed), seed),
+        lambda layer: layer_scores(layer, criterion, lambda: spare_weights(workload, layer, seed), seed),
     )

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from simsparse.errors import ShapeError
 from simsparse.ir import Layer, Workload
 from simsparse.pattern import NM, VNM, Pattern
+from simsparse.pruning.arrays import Mask, Scores
 from simsparse.pruning.criteria import Criterion, Weights
 from simsparse.pruning.masks import prune_matrix
 from simsparse.pruning.profile import Profile
-from simsparse.pruning.select import Mask, Scores
 from simsparse.pruning.weights import seeded_weights
 
 
@@ -35,6 +35,18 @@ def layer_weights(workload: Workload, layer: Layer, seed: int) -> NDArray[np.flo
             f"layer {layer.name}: expected weights of shape ({layer.m}, {layer.k}), got {weights.shape}"
         )
     return weights.astype(np.float32, copy=False)
+
+
+def spare_weights(workload: Workload, layer: Layer, seed: int) -> NDArray[np.float32]:
+    """`layer_weights` for a criterion: writeable where nobody else holds them, else a read-only view."""
+    weights = layer_weights(workload, layer, seed)
+    return _read_only(weights) if layer.name in workload.weights else weights
+
+
+def _read_only(weights: NDArray[np.float32]) -> NDArray[np.float32]:
+    view = weights.view()
+    view.flags.writeable = False
+    return view
 
 
 def layer_scores(layer: Layer, criterion: Criterion, weights: Weights, seed: int) -> Scores:
@@ -94,12 +106,12 @@ class Pruned:
         """True where a weight ``(m, k)`` is kept; None where the layer is dense or holds no weights."""
         if not layer.kind.has_weights:
             return None
-        return self._mask(layer, lambda: self.weights(layer))
+        return self._mask(layer, lambda: spare_weights(self.workload, layer, self.seed))
 
     def weights_and_mask(self, layer: Layer) -> tuple[NDArray[np.float32], Mask | None]:
         """Both at once, which draws or loads the weights once only."""
         weights = self.weights(layer)
-        return weights, self._mask(layer, lambda: weights)
+        return weights, self._mask(layer, lambda: _read_only(weights))
 
     def sparsity_of(self, layer: Layer) -> float:
         """Share of the layer's weights that the mask removes, exactly; the number is remembered."""
@@ -115,7 +127,7 @@ class Pruned:
         mask = self._pattern_mask(layer, weights) if layer.name in self.densities else None
         if layer.name in self.workload.weights:
             mask = _without_zeros(mask, weights())
-        self._sparsities[layer.name] = 0.0 if mask is None else 1.0 - np.count_nonzero(mask) / mask.size
+        self._sparsities[layer.name] = 0.0 if mask is None else 1.0 - int(np.count_nonzero(mask)) / mask.size
         return mask
 
     def _pattern_mask(self, layer: Layer, weights: Weights) -> Mask:

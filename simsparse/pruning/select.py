@@ -9,10 +9,9 @@ from numpy.typing import NDArray
 
 from simsparse.errors import UsageError
 from simsparse.kernels.mask_select import digit_counts, drop_last_ties
+from simsparse.pruning.arrays import Mask, Scores
 
-Scores = NDArray[np.floating[Any]]
 Keys = NDArray[np.unsignedinteger[Any]]
-Mask = NDArray[np.bool_]
 
 DIGIT_BITS = 16
 

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from simsparse.errors import PatternError
 from simsparse.kernels.mask_tiles import tile_sums
 from simsparse.pattern import Block, Channel, Filter, Head, Unstructured
-from simsparse.pruning.select import Mask, Scores
+from simsparse.pruning.arrays import Mask, Scores
 
 TilePattern = Unstructured | Block | Channel | Filter | Head
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 
 from simsparse.hardware import HardwareModel
+from simsparse.ir import Unsupported
 from simsparse.pattern import NM, VNM
 from simsparse.report.plain import plain
 from simsparse.results import Run
@@ -13,6 +14,8 @@ from simsparse.units import percent, ratio, si
 
 NO_CHANGE = 0.005
 """Ratios closer to one than this are told as no change."""
+NAMED = 6
+"""Parts with the same reason that are named one by one."""
 
 
 def verdict(run: Run) -> tuple[str, ...]:
@@ -64,12 +67,19 @@ def advice(run: Run, hardware: HardwareModel | None = None) -> str | None:
 
 
 def unsupported_lines(run: Run) -> tuple[str, ...]:
-    """Parts that were not simulated, each with the reason and its share of the model."""
-    return tuple(
-        f"{plain(part.name)}: {plain(part.reason)}"
-        + (f" ({percent(part.macs_share)} of the multiply-adds)" if part.macs_share else "")
-        for part in run.unsupported
-    )
+    """Parts that were not simulated, those with the same reason together, with their share of the model."""
+    reasons: dict[str, list[Unsupported]] = {}
+    for part in run.unsupported:
+        reasons.setdefault(part.reason, []).append(part)
+    return tuple(_reason_line(reason, parts) for reason, parts in reasons.items())
+
+
+def _reason_line(reason: str, parts: list[Unsupported]) -> str:
+    names = ", ".join(plain(part.name) for part in parts[:NAMED])
+    more = f" and {len(parts) - NAMED} more (--json names all)" if len(parts) > NAMED else ""
+    share = sum(part.macs_share for part in parts)
+    of_model = f" ({percent(share)} of the multiply-adds)" if share else ""
+    return f"{names}{more}: {plain(reason)}{of_model}"
 
 
 def _amounts(run: Run) -> str:

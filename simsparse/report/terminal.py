@@ -8,6 +8,7 @@ from rich.text import Text
 
 from simsparse.hardware import HardwareModel
 from simsparse.report.layer_table import layer_table
+from simsparse.report.lists import print_list
 from simsparse.report.plain import plain
 from simsparse.report.sentences import advice, unsupported_lines, verdict
 from simsparse.results import Run
@@ -34,13 +35,3 @@ def print_run(
     if following:
         console.print()
         console.print(Text("Next: "), Text(following, style="bold"), sep="", soft_wrap=True)
-
-
-def print_list(console: Console, title: str, lines: tuple[str, ...]) -> None:
-    """A titled list, or nothing."""
-    if not lines:
-        return
-    console.print()
-    console.print(Text(f"{title}:", style="bold"))
-    for line in lines:
-        console.print(Text(f"  - {plain(line)}"))

@@ -1,4 +1,6 @@
-"""EIE: theoretical time and load balance of fully connected layers, from published densities and seeded masks."""
+"""EIE: theoretical time and load balance of fully connected layers, from published densities and seeded
+masks.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ _BALANCE_TOLERANCE = 0.06
 
 
 def checks() -> list[Check]:
-    """Theoretical time within 10 % (AlexNet-FC8 20 %: its published densities are rounded) and balance within 0.06."""
+    """Theoretical time within 10 % (AlexNet-FC8 20 %: its published densities are rounded) and balance
+    within 0.06.
+    """
     hardware = load_hardware("eie")
     return [check for row in table("eie_layers") for check in _row(row, hardware)]
 

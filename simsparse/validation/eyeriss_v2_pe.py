@@ -48,5 +48,5 @@ def checks() -> list[Check]:
 
 
 def _first(counts: list[int], length: int) -> np.ndarray:
-    """(len(counts), length) masks with the first ``count`` positions set; only the counts matter to the PE."""
+    """(len(counts), length) masks with the first ``count`` positions set; the PE only sees the counts."""
     return np.arange(length)[None, :] < np.asarray(counts)[:, None]

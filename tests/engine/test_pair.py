@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
-
 from simsparse.engine import execute
 from simsparse.plan import TICKS_PER_CYCLE, Channel, Plan, Stream, TileKind, durations
 
@@ -47,7 +46,11 @@ def tile_plans(draw: st.DrawFn) -> Plan:
     chain = draw(st.booleans())
     channels = draw(_channels())
     fetch, drain = _streams(draw, len(channels), 3), _streams(draw, len(channels), 2)
-    lengths = np.array(draw(st.lists(st.integers(1, 4), min_size=tiles, max_size=tiles))) if chain else np.ones(tiles)
+    lengths = (
+        np.array(draw(st.lists(st.integers(1, 4), min_size=tiles, max_size=tiles)))
+        if chain
+        else np.ones(tiles)
+    )
     slices = int(lengths.sum())
     room = draw(st.integers(1, 3))
     static = draw(st.booleans())
@@ -70,7 +73,9 @@ def tile_plans(draw: st.DrawFn) -> Plan:
         slots_per_unit=room,
         loads_in_flight=draw(st.integers(1, 3)),
         start_cycles=draw(st.sampled_from([0.0, 3.0])) if chain else 0.0,
-        slice_start=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64) if chain else np.zeros(0, dtype=np.int64),
+        slice_start=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        if chain
+        else np.zeros(0, dtype=np.int64),
         repeat=draw(st.integers(1, 3)),
         overhead_cycles=draw(st.sampled_from([0.0, 10.0])),
     )
@@ -122,11 +127,13 @@ def test_broadcast_is_no_faster_than_its_busiest_unit(plan: Plan) -> None:
     work = np.maximum(plan.work, plan.minimum_busy_cycles)[plan.work_row]
     assert int(work.sum(axis=0).max()) * TICKS_PER_CYCLE == int(ran.unit_busy_ticks.max())
     assert ran.makespan_ticks >= int(ran.unit_busy_ticks.max())
-    assert ran.makespan_ticks <= (int(work.max(axis=1).sum()) + plan.tiles * plan.issue_cycles) * TICKS_PER_CYCLE
+    assert (
+        ran.makespan_ticks <= (int(work.max(axis=1).sum()) + plan.tiles * plan.issue_cycles) * TICKS_PER_CYCLE
+    )
 
 
 def test_double_buffering_hides_the_fetch_and_one_credit_does_not() -> None:
-    def cycles(credits: int) -> float:
+    def cycles(room: int) -> float:
         plan = Plan(
             kind=TileKind.UNICAST,
             units=1,
@@ -134,7 +141,7 @@ def test_double_buffering_hides_the_fetch_and_one_credit_does_not() -> None:
             fetch_streams=(Stream(name="weights", channel=0),),
             fetch_bytes=np.full((10, 1), 8, dtype=np.int64),
             compute_cycles=np.full(10, 8.0),
-            buffer_credits=credits,
+            buffer_credits=room,
         )
         return execute(plan).total_cycles
 

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, mutually_broadcastable_shapes
 
@@ -30,7 +30,7 @@ def windows(draw: st.DrawFn) -> tuple[Shape, dict[str, tuple[int, ...]]]:
     kernel, stride, dilation = draw(PAIR), draw(PAIR), draw(PAIR)
     padding = draw(st.tuples(*[st.integers(0, 3)] * 4))
     reach = [d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True)]
-    image = tuple(draw(st.integers(max(1, reach[i] - padding[i] - padding[i + 2]), 20)) for i in range(2))
+    image = tuple(draw(st.integers(max(1, reach[i] - padding[i] - padding[i + 2]), 25)) for i in range(2))
     return image, {"kernel": kernel, "stride": stride, "dilation": dilation, "padding": padding}
 
 
@@ -40,7 +40,12 @@ def test_a_window_is_counted_where_it_fits(case: tuple[Shape, dict[str, tuple[in
     attributes: Attributes = {**view, "out_channels": 7} if op is Op.CONV else view
     sizes = [
         window_positions(
-            image[i], view["kernel"][i], view["stride"][i], view["padding"][i], view["padding"][i + 2], view["dilation"][i]
+            image[i],
+            view["kernel"][i],
+            view["stride"][i],
+            view["padding"][i],
+            view["padding"][i + 2],
+            view["dilation"][i],
         )
         for i in range(2)
     ]
@@ -49,7 +54,9 @@ def test_a_window_is_counted_where_it_fits(case: tuple[Shape, dict[str, tuple[in
 
 
 @given(windows())
-def test_a_ceil_window_starts_inside_and_none_is_missed(case: tuple[Shape, dict[str, tuple[int, ...]]]) -> None:
+def test_a_ceil_window_starts_inside_and_none_is_missed(
+    case: tuple[Shape, dict[str, tuple[int, ...]]],
+) -> None:
     image, view = case
     floor = infer_shape(Op.MAX_POOL, ((1, 1, *image),), view)
     ceil = infer_shape(Op.MAX_POOL, ((1, 1, *image),), {**view, "ceil": 1})
@@ -67,7 +74,9 @@ def test_a_ceil_window_starts_inside_and_none_is_missed(case: tuple[Shape, dict[
 
 
 @given(windows())
-def test_a_transposed_convolution_is_undone_by_the_convolution(case: tuple[Shape, dict[str, tuple[int, ...]]]) -> None:
+def test_a_transposed_convolution_is_undone_by_the_convolution(
+    case: tuple[Shape, dict[str, tuple[int, ...]]],
+) -> None:
     image, view = case
     big = [
         (image[i] - 1) * view["stride"][i] + view["dilation"][i] * (view["kernel"][i] - 1) + 1
@@ -88,7 +97,9 @@ def test_broadcasting_is_numpys(shapes: object) -> None:
     assert infer_shape(Op.ADD, inputs, {}) == expected
 
 
-@given(mutually_broadcastable_shapes(signature="(m,k),(k,n)->(m,n)", max_dims=3), st.booleans(), st.booleans())
+@given(
+    mutually_broadcastable_shapes(signature="(m,k),(k,n)->(m,n)", max_dims=3), st.booleans(), st.booleans()
+)
 def test_a_product_is_numpys(shapes: object, flip_a: bool, flip_b: bool) -> None:
     a, b = shapes.input_shapes  # type: ignore[attr-defined]
     if 0 in (*a, *b):
@@ -121,9 +132,15 @@ def test_views_and_copies_are_numpys(shape: Shape, data: st.DataObject) -> None:
     order = tuple(data.draw(st.permutations(range(len(shape)))))
     assert infer_shape(Op.TRANSPOSE, (shape,), {"axes": order}) == array.transpose(order).shape
     axis = data.draw(st.integers(0, len(shape) - 1))
-    assert infer_shape(Op.CONCAT, (shape, shape, shape), {"axis": axis}) == np.concatenate([array] * 3, axis).shape
+    assert (
+        infer_shape(Op.CONCAT, (shape, shape, shape), {"axis": axis})
+        == np.concatenate([array] * 3, axis).shape
+    )
     assert infer_shape(Op.SELECT, (shape,), {"axis": axis, "index": -1}) == array.take(-1, axis).shape
-    assert infer_shape(Op.REDUCE, (shape,), {"axes": (axis,), "keepdims": 1}) == array.mean(axis, keepdims=True).shape
+    assert (
+        infer_shape(Op.REDUCE, (shape,), {"axes": (axis,), "keepdims": 1})
+        == array.mean(axis, keepdims=True).shape
+    )
     assert infer_shape(Op.REDUCE, (shape,), {"axes": (axis,)}) == array.mean(axis).shape
     wanted = tuple(-1 if i == axis else size for i, size in enumerate(shape[::-1]))
     assert infer_shape(Op.RESHAPE, (shape,), {"shape": wanted}) == array.reshape(wanted).shape
@@ -143,7 +160,9 @@ def test_an_embedding_adds_an_axis() -> None:
 
 
 def test_a_convolution_over_one_axis() -> None:
-    assert infer_shape(Op.CONV, ((2, 80, 3000),), {"out_channels": 512, "kernel": 3, "stride": 2, "padding": 1}) == (
+    assert infer_shape(
+        Op.CONV, ((2, 80, 3000),), {"out_channels": 512, "kernel": 3, "stride": 2, "padding": 1}
+    ) == (
         2,
         512,
         1500,
@@ -152,23 +171,53 @@ def test_a_convolution_over_one_axis() -> None:
 
 IMAGE = (1, 6, 8, 8)
 MISTAKES: list[tuple[Op, tuple[Shape, ...], Attributes, str]] = [
-    (Op.CONV, ((0, 3, 8, 8),), {"out_channels": 4, "kernel": 3}, "conv: expected input sizes >= 1, got 0x3x8x8"),
+    (
+        Op.CONV,
+        ((0, 3, 8, 8),),
+        {"out_channels": 4, "kernel": 3},
+        "conv: expected input sizes >= 1, got 0x3x8x8",
+    ),
     (Op.CONV, (IMAGE,), {"kernel": 3}, "conv: expected a whole number out_channels, got None"),
     (Op.CONV, (IMAGE,), {"out_channels": 0, "kernel": 3}, "conv: expected out_channels >= 1, got 0"),
     (Op.CONV, (IMAGE,), {"out_channels": 4, "kernel": 9}, "fits the padded image, got 9x9 on 8x8"),
     (Op.CONV, (IMAGE,), {"out_channels": 4, "kernel": (3, 3, 3)}, "expected 2 whole numbers kernel"),
-    (Op.CONV, (IMAGE,), {"out_channels": 4, "kernel": 3, "stride": 0}, "stride and dilation >= 1, got 3x3, 0x0, 1x1"),
+    (
+        Op.CONV,
+        (IMAGE,),
+        {"out_channels": 4, "kernel": 3, "stride": 0},
+        "stride and dilation >= 1, got 3x3, 0x0, 1x1",
+    ),
     (Op.CONV, (IMAGE,), {"out_channels": 4, "kernel": 3, "padding": -1}, "expected padding >= 0, got -1"),
-    (Op.CONV, (IMAGE,), {"out_channels": 4, "kernel": 3, "groups": 4}, "divisible by groups=4, got 6 in, 4 out"),
-    (Op.CONV, ((6, 8),), {"out_channels": 4, "kernel": 3}, "expected (batch, channels, height, width), got 6x8"),
-    (Op.LINEAR, ((2, 6),), {"out_features": 8, "heads": 3}, "expected 8 features divisible by heads, got heads=3"),
+    (
+        Op.CONV,
+        (IMAGE,),
+        {"out_channels": 4, "kernel": 3, "groups": 4},
+        "divisible by groups=4, got 6 in, 4 out",
+    ),
+    (
+        Op.CONV,
+        ((6, 8),),
+        {"out_channels": 4, "kernel": 3},
+        "expected (batch, channels, height, width), got 6x8",
+    ),
+    (
+        Op.LINEAR,
+        ((2, 6),),
+        {"out_features": 8, "heads": 3},
+        "expected 8 features divisible by heads, got heads=3",
+    ),
     (Op.LINEAR, ((2, 6),), {"out_features": 8, "head_axis": "n"}, "expected head_axis"),
     (Op.MATMUL, ((2, 3), (4, 5)), {}, "matmul: expected equal inner sizes, got 2x3, 4x5"),
     (Op.MATMUL, ((2, 3),), {}, "matmul: expected 2 inputs, got 1"),
     (Op.MATMUL, ((2, 3), (3,)), {}, "expected an input of 2 axes or more, got 3"),
     (Op.ADD, ((2, 3), (4, 3)), {}, "add: expected shapes that broadcast, got 2x3, 4x3"),
     (Op.ADD, ((2, 3),), {}, "add: expected 2 or more inputs, got 1"),
-    (Op.CONCAT, ((2, 3), (3, 3)), {"axis": 1}, "concat: expected shapes that differ in axis 1 only, got 2x3, 3x3"),
+    (
+        Op.CONCAT,
+        ((2, 3), (3, 3)),
+        {"axis": 1},
+        "concat: expected shapes that differ in axis 1 only, got 2x3, 3x3",
+    ),
     (Op.CONCAT, ((2, 3), (2, 3, 1)), {"axis": 1}, "expected shapes that differ in axis 1 only"),
     (Op.CONCAT, ((2, 3), (2, 3)), {"axis": 2}, "expected an axis from -2 to 1, got 2"),
     (Op.TRANSPOSE, ((2, 3),), {"axes": (0, 0)}, "expected each of 2 axes once, got [0, 0]"),
@@ -200,20 +249,36 @@ def test_a_misfit_is_said_in_one_line(
     assert "\n" not in str(raised.value)
 
 
-@pytest.mark.parametrize("op", list(Op))
-@given(shapes=st.lists(array_shapes(min_dims=1, max_dims=5, max_side=9), max_size=3), data=st.data())
+@settings(max_examples=300)
+@given(
+    op=st.sampled_from(list(Op)),
+    shapes=st.lists(array_shapes(min_dims=1, max_dims=5, max_side=9), max_size=3),
+    data=st.data(),
+)
 def test_no_input_makes_anything_but_a_shape_or_a_shape_error(
     op: Op, shapes: list[Shape], data: st.DataObject
 ) -> None:
     entry = st.one_of(st.integers(-2, 9), st.lists(st.integers(-2, 9), max_size=4).map(tuple), st.just("x"))
-    keys = ("out_channels", "kernel", "stride", "padding", "groups", "out_features", "heads", "axis", "axes", "shape")
-    attributes = data.draw(st.dictionaries(st.sampled_from((*keys, "index", "length", "vocab", "dim")), entry))
+    keys = (
+        "out_channels",
+        "kernel",
+        "stride",
+        "padding",
+        "groups",
+        "out_features",
+        "heads",
+        "axis",
+        "axes",
+        "shape",
+    )
+    attributes = data.draw(
+        st.dictionaries(st.sampled_from((*keys, "index", "length", "vocab", "dim")), entry)
+    )
     try:
         shape = infer_shape(op, tuple(shapes), attributes)
-    except ShapeError as error:
-        assert "\n" not in str(error)
-    else:
-        assert all(size >= 1 for size in shape)
+    except ShapeError:
+        return
+    assert all(size >= 1 for size in shape)
 
 
 def test_a_node_is_named_and_shaped() -> None:

@@ -1,4 +1,4 @@
-"""Small workloads for the pruning tests, and the layer lists of the networks that profiles were published for."""
+"""Small workloads for the pruning tests, and layers of networks that profiles were published for."""
 
 from __future__ import annotations
 

@@ -19,7 +19,9 @@ from simsparse.pruning.profiles import find_profile
 from simsparse.pruning.tiles import tile_of
 
 densities = st.floats(0, 1)
-shapes = st.lists(st.tuples(st.integers(1, 30), st.integers(1, 30), st.integers(1, 3)), min_size=1, max_size=5)
+shapes = st.lists(
+    st.tuples(st.integers(1, 30), st.integers(1, 30), st.integers(1, 3)), min_size=1, max_size=5
+)
 
 
 def layers_of(dims: list[tuple[int, int, int]]) -> list[Layer]:
@@ -61,7 +63,8 @@ def test_erk_is_the_published_one_layer_by_layer(resnet50: Workload) -> None:
 
 def test_weight_dims_of_a_grouped_convolution() -> None:
     shape = ConvShape(
-        batch=1, in_channels=8, in_height=4, in_width=4, kernel_height=3, kernel_width=2, out_height=4, out_width=4
+        batch=1, in_channels=8, in_height=4, in_width=4,
+        kernel_height=3, kernel_width=2, out_height=4, out_width=4,
     )  # fmt: skip
     layer = conv_layer("c", shape, 10, groups=2)
     assert weight_dims(layer) == (10, 4, 3, 2)
@@ -85,7 +88,8 @@ def test_global_is_one_sort_over_all_weights(dims: list[tuple[int, int, int]], d
     best = np.zeros(everything.size, bool)
     best[np.argsort(-everything, kind="stable")[:keep]] = True
     masks = [
-        prune_matrix(scores_of(layer), pattern, sparsity=1 - found[layer.name]).reshape(-1) for layer in layers
+        prune_matrix(scores_of(layer), pattern, sparsity=1 - found[layer.name]).reshape(-1)
+        for layer in layers
     ]
     np.testing.assert_array_equal(np.concatenate(masks), best)
 
@@ -112,7 +116,10 @@ def test_global_ranks_groups_by_their_mean(pattern: Block | Filter) -> None:
         rows, columns = tiles[layer.name].rows, tiles[layer.name].columns
         split = scores_of(layer).reshape(layer.m // rows, rows, layer.k // columns, columns)
         means.append(split.mean(axis=(1, 3), dtype=np.float64))
-    kept = [mask[:: tiles[la.name].rows, :: tiles[la.name].columns] for mask, la in zip(masks, layers, strict=True)]
+    kept = [
+        mask[:: tiles[la.name].rows, :: tiles[la.name].columns]
+        for mask, la in zip(masks, layers, strict=True)
+    ]
     lowest_kept = min(mean[keep].min() for mean, keep in zip(means, kept, strict=True) if keep.any())
     highest_dropped = max(mean[~keep].max() for mean, keep in zip(means, kept, strict=True) if not keep.all())
     assert lowest_kept >= highest_dropped

@@ -27,6 +27,16 @@ def test_magnitude_is_the_absolute_value(dtype: type) -> None:
     np.testing.assert_array_equal(scores, np.abs(weights.astype(np.float32)))
 
 
+def test_magnitude_overwrites_what_is_spare_and_nothing_else() -> None:
+    layer = gemm_layer("a", 2, 2, 1)
+    magnitude = find_criterion("magnitude")
+    kept = np.array([[-1, 2], [3, -4]], np.float32)
+    kept.flags.writeable = False
+    assert not np.shares_memory(magnitude.score(layer, lambda: kept, 0), kept)
+    spare = kept.copy()
+    assert np.shares_memory(magnitude.score(layer, lambda: spare, 0), spare)
+
+
 def test_random_is_uniform_and_needs_no_weights() -> None:
     scores = find_criterion("random").score(LAYER, refuse, 4)
     np.testing.assert_array_equal(scores, find_criterion("random").score(LAYER, refuse, 4))

@@ -35,7 +35,9 @@ def tile_oracle(scores: NDArray[np.floating], rows: int, columns: int, sparsity:
     """Sum each tile in plain Python, keep the best, paint them."""
     m, k = scores.shape
     tops, lefts = range(0, m, rows), range(0, k, columns)
-    sums = np.array([[scores[t : t + rows, x : x + columns].sum(dtype=np.float64) for x in lefts] for t in tops])
+    sums = np.array(
+        [[scores[t : t + rows, x : x + columns].sum(dtype=np.float64) for x in lefts] for t in tops]
+    )
     mask = np.zeros((m, k), bool)
     kept = stable_top(sums, round((1 - sparsity) * sums.size))
     for i, j in np.argwhere(kept):
@@ -95,15 +97,16 @@ def test_nm_keeps_the_best_of_each_group(m: int, k: int, group: int, data: st.Da
             np.testing.assert_array_equal(mask[row, part], stable_top(scores[row, part], min(keep, width)))
 
 
-@given(
-    m=sizes, k=sizes, rows=st.integers(1, 9), keep=st.integers(1, 4), group=st.integers(4, 11), seed=seeds
-)
+@given(m=sizes, k=sizes, rows=st.integers(1, 9), keep=st.integers(1, 4), group=st.integers(4, 11), seed=seeds)
 def test_vnm_picks_columns_then_rows(m: int, k: int, rows: int, keep: int, group: int, seed: int) -> None:
     scores = draw(m, k, seed, levels=50)
     mask = prune_matrix(scores, VNM(rows, keep, group))
     for top in range(0, m, rows):
         for left in range(0, k, group):
-            block, kept = scores[top : top + rows, left : left + group], mask[top : top + rows, left : left + group]
+            block, kept = (
+                scores[top : top + rows, left : left + group],
+                mask[top : top + rows, left : left + group],
+            )
             columns = np.flatnonzero(stable_top(block.sum(axis=0, dtype=np.float64), min(4, block.shape[1])))
             for row in range(block.shape[0]):
                 expected = np.zeros(block.shape[1], bool)
@@ -193,7 +196,8 @@ def test_sparsity_0_keeps_all_and_1_keeps_none(pattern: Pattern) -> None:
 def test_the_given_sparsity_replaces_the_patterns(sparsity: float, seed: int) -> None:
     scores = draw(9, 14, seed)
     np.testing.assert_array_equal(
-        prune_matrix(scores, Unstructured(0.123), sparsity=sparsity), prune_matrix(scores, Unstructured(sparsity))
+        prune_matrix(scores, Unstructured(0.123), sparsity=sparsity),
+        prune_matrix(scores, Unstructured(sparsity)),
     )
 
 
@@ -202,7 +206,9 @@ def test_the_given_sparsity_replaces_the_patterns(sparsity: float, seed: int) ->
 def test_nan_and_negative_scores_are_refused_by_name(pattern: Pattern, dtype: type) -> None:
     scores = draw(16, 24, 1, dtype=dtype)
     scores[2, 3] = np.nan
-    with pytest.raises(UsageError, match=r"layer fc: expected saliency scores >= 0, got NaN at \(2, 3\) \(1 such"):
+    with pytest.raises(
+        UsageError, match=r"layer fc: expected saliency scores >= 0, got NaN at \(2, 3\) \(1 such"
+    ):
         prune_matrix(scores, pattern, heads=4, name="layer fc")
     scores[1, 3] = -1
     with pytest.raises(UsageError, match=r"got -1 at \(1, 3\) \(2 such"):

@@ -1,0 +1,6 @@
+"""``python -m simsparse`` is the command line."""
+
+from simsparse.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,81 @@
+"""Options that several commands share, each told once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+Model = Annotated[
+    str,
+    Parameter(
+        help="Bundled name (simsparse list workloads), .yaml or .onnx file, gemm:M,K,N, conv:C,K,H,W,R,S,stride."
+    ),
+]
+On = Annotated[
+    str, Parameter("--on", help="The machine: a bundled name (simsparse list hardware) or a .yaml file.")
+]
+Prune = Annotated[
+    str | None,
+    Parameter(
+        "--prune", help="Pattern of the zeros, such as 2:4 or unstructured:0.9 (simsparse list patterns)."
+    ),
+]
+Criterion = Annotated[str, Parameter("--criterion", help="Which weights go (simsparse list criteria).")]
+Allocation = Annotated[
+    str,
+    Parameter(
+        "--allocation", help="How the sparsity is spread over layers: uniform, erk, global or a profile."
+    ),
+]
+Skip = Annotated[
+    tuple[str, ...],
+    Parameter(
+        "--skip", negative="", show_default=False, help="A layer to leave dense, by name or glob; repeatable."
+    ),
+]
+Format = Annotated[
+    str,
+    Parameter(
+        "--format", help="Storage of the weights (simsparse list formats); auto takes the best per layer."
+    ),
+]
+Dtype = Annotated[
+    Literal["fp32", "fp16", "bf16", "int8", "int4"] | None,
+    Parameter("--dtype", help="Number type; the machine's own by default."),
+]
+Batch = Annotated[int | None, Parameter("--batch", help="Batch size instead of the model's own.")]
+Seq = Annotated[int | None, Parameter("--seq", help="Sequence length instead of the model's own.")]
+WeightDensity = Annotated[
+    float | None,
+    Parameter("--weight-density", help="Share of weights kept, 0 to 1; short for an unstructured pattern."),
+]
+ActivationDensity = Annotated[
+    float | None, Parameter("--activation-density", help="Share of activations that are not zero, 0 to 1.")
+]
+Seed = Annotated[int, Parameter("--seed", help="Seed of weights and masks that the model does not bring.")]
+Engine = Annotated[
+    Literal["compiled", "simpy"],
+    Parameter("--engine", help="simpy is the slow, readable reference; same results."),
+]
+AllLayers = Annotated[
+    bool,
+    Parameter(
+        "--all-layers", negative="", show_default=False, help="List layers without a product one by one."
+    ),
+]
+Json = Annotated[
+    bool, Parameter("--json", negative="", show_default=False, help="Print one JSON object and nothing else.")
+]
+Csv = Annotated[Path | None, Parameter("--csv", help="Also write the table of layers to this file.")]
+Require = Annotated[
+    tuple[str, ...],
+    Parameter(
+        "--require",
+        negative="",
+        show_default=False,
+        help='Fail (exit code 4) unless this holds, such as "speedup>=1.3"; repeatable. '
+        "Known: speedup, energy_ratio, memory_ratio, time_s, energy_j.",
+    ),
+]

@@ -1,0 +1,76 @@
+"""``simsparse simulate``."""
+
+from __future__ import annotations
+
+import sys
+
+from simsparse.cli import options as o
+from simsparse.cli.output import console
+from simsparse.cli.require import check_requirements, parse_requirement
+from simsparse.errors import FileError
+
+
+def simulate(
+    model: o.Model,
+    /,
+    *,
+    on: o.On,
+    prune: o.Prune = None,
+    criterion: o.Criterion = "magnitude",
+    allocation: o.Allocation = "uniform",
+    skip: o.Skip = (),
+    format: o.Format = "auto",  # noqa: A002  (the public word for it)
+    dtype: o.Dtype = None,
+    batch: o.Batch = None,
+    seq: o.Seq = None,
+    weight_density: o.WeightDensity = None,
+    activation_density: o.ActivationDensity = None,
+    seed: o.Seed = 0,
+    engine: o.Engine = "compiled",
+    all_layers: o.AllLayers = False,
+    json: o.Json = False,
+    csv: o.Csv = None,
+    require: o.Require = (),
+) -> None:
+    """Simulate a model on a machine: verdict, table of layers, what to try next."""
+    requirements = [parse_requirement(text) for text in require]
+    if csv is not None and not csv.absolute().parent.is_dir():
+        raise FileError([f"{csv}: expected a folder to write to, got none of that name (make it first)"])
+    from simsparse.load.catalog import load_hardware
+    from simsparse.simulate import simulate as start
+
+    hardware = load_hardware(on)
+    run = start(
+        model,
+        on=hardware,
+        prune=prune,
+        criterion=criterion,
+        allocation=allocation,
+        skip=skip,
+        format=format,
+        dtype=dtype,
+        batch=batch,
+        seq=seq,
+        weight_density=weight_density,
+        activation_density=activation_density,
+        seed=seed,
+        engine=engine,
+    )
+    if json:
+        from simsparse.report.json import to_json
+
+        sys.stdout.write(to_json(run) + "\n")
+    else:
+        from simsparse.report.terminal import print_run
+
+        print_run(console(), run, hardware=hardware, all_layers=all_layers)
+    if csv is not None:
+        from simsparse.report.frame import write_csv
+
+        try:
+            write_csv(run, csv)
+        except OSError as error:
+            raise FileError(
+                [f"{csv}: expected a writable file, got: {error.strerror} (choose another path)"]
+            ) from None
+    check_requirements(run, requirements)

@@ -1,0 +1,49 @@
+"""Checking a file without simulating: what it is, and every mistake in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from simsparse.errors import FileError
+from simsparse.load.document import read_document, shown_path
+
+_MARKS = {"hardware": ("clock_hz", "dataflow", "macs_per_cycle", "energy_pj"), "workload": ("layers", "blocks", "inputs")}
+
+
+def check_file(path: str | Path) -> str:
+    """The kind of a file, ``hardware``, ``workload`` or ``onnx model``, after loading it whole.
+
+    Raises
+    ------
+    FileError
+        With every mistake of the file, or if it is no such file.
+    """
+    ending = Path(path).suffix.lower()
+    if ending == ".onnx":
+        from simsparse.load.onnx_import import load_onnx
+
+        load_onnx(path)
+        return "onnx model"
+    if ending not in (".yaml", ".yml"):
+        raise FileError([f"{shown_path(path)}: expected a .yaml or .onnx file, got another ending (rename it)"])
+    kind = yaml_kind(path)
+    if kind == "hardware":
+        from simsparse.load.hardware_yaml import load_hardware_file
+
+        load_hardware_file(path)
+    else:
+        from simsparse.load.workload_yaml import load_workload
+
+        load_workload(path)
+    return kind
+
+
+def yaml_kind(path: str | Path) -> str:
+    """``hardware`` or ``workload``, by the keys of a YAML file."""
+    document = read_document(path)
+    keys = set(document.data) if isinstance(document.data, dict) else set()
+    marks = {kind: len(keys.intersection(words)) for kind, words in _MARKS.items()}
+    if not any(marks.values()):
+        out = "a machine has clock_hz and dataflow, a workload has layers"
+        raise document.error([((), f"expected a machine or a workload, got neither ({out})")])
+    return max(marks, key=lambda kind: marks[kind])
