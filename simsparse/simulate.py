@@ -71,26 +71,60 @@ def simulate(
     UnsupportedError
         If nothing in the model can be simulated on the machine.
     """
-    hardware = load_hardware(on) if isinstance(on, str) else on
     workload = load_model(model, batch=batch, seq=seq) if isinstance(model, str) else model
     pattern = _pattern(prune, weight_density)
+    hardware = load_hardware(on) if isinstance(on, str) else on
+    _known_format(hardware, format), _known_dtype(hardware, dtype)  # refuse names before any weight is drawn
+    pruned = prune_workload(
+        workload, pattern, criterion=criterion, allocation=allocation, seed=seed, skip=skip
+    )
+    return simulate_pruned(
+        pruned,
+        on=hardware,
+        format=format,
+        dtype=dtype,
+        activation_density=activation_density,
+        engine=engine,
+        allocation=allocation,
+    )
+
+
+def simulate_pruned(
+    pruned: Pruned,
+    *,
+    on: str | HardwareModel,
+    format: str = AUTO,  # noqa: A002  (the public word for it)
+    dtype: str | None = None,
+    activation_density: float | None = None,
+    engine: str = "compiled",
+    allocation: str = "uniform",
+) -> Run:
+    """Simulate an already pruned workload; `simulate` with the first half done, so that masks can be shared.
+
+    Raises
+    ------
+    UsageError
+        If a name or number cannot be used.
+    UnsupportedError
+        If nothing in the model can be simulated on the machine.
+    """
+    hardware = load_hardware(on) if isinstance(on, str) else on
+    workload = pruned.workload
     if activation_density is not None and not 0.0 <= activation_density <= 1.0:
         raise UsageError(f"activation-density: expected 0 to 1, got {activation_density:g}")
     settings = _Settings(
         hardware=hardware,
-        pruned=prune_workload(
-            workload, pattern, criterion=criterion, allocation=allocation, seed=seed, skip=skip
-        ),
+        pruned=pruned,
         format=_known_format(hardware, format),
         activation_density=activation_density,
-        seed=seed,
+        seed=pruned.seed,
         runner=LayerRunner(hardware=hardware, dtype=_known_dtype(hardware, dtype), engine=engine),
     )
     pairs, unsupported = _run_layers(workload, settings)
-    if not any(layer.macs_dense for _, layer in ((r, r.cost) for r, _ in pairs)) and workload.macs:
+    if workload.macs and not any(result.cost.macs_dense for result, _ in pairs):
         reasons = "; ".join(dict.fromkeys(part.reason for part in unsupported))
         raise UnsupportedError(f"{workload.name} on {hardware.name}: no layer can be simulated ({reasons})")
-    return _assemble(workload, settings, pairs, unsupported, criterion=criterion, allocation=allocation)
+    return _assemble(settings, pairs, unsupported, allocation=allocation)
 
 
 def simulate_layer(
@@ -266,15 +300,9 @@ def _as_mask(mask: BoolArray | None) -> BoolArray | None:
 
 
 def _assemble(
-    workload: Workload,
-    settings: _Settings,
-    pairs: Sequence[_Pair],
-    unsupported: Sequence[Unsupported],
-    *,
-    criterion: str,
-    allocation: str,
+    settings: _Settings, pairs: Sequence[_Pair], unsupported: Sequence[Unsupported], *, allocation: str
 ) -> Run:
-    hardware, runner = settings.hardware, settings.runner
+    hardware, runner, workload = settings.hardware, settings.runner, settings.pruned.workload
     layers = tuple(sparse for sparse, _ in pairs)
     limit, share = _dominant(layers)
     notes = (*workload.notes, *settings.pruned.notes, *runner.notes, *_standing_notes(layers))
@@ -287,7 +315,7 @@ def _assemble(
         batch=workload.batch,
         seed=settings.seed,
         engine=runner.engine,
-        criterion=criterion,
+        criterion=settings.pruned.criterion.name,
         allocation=allocation,
         tdp_w=hardware.tdp_w,
         layers=layers,

@@ -32,7 +32,7 @@ Finding = tuple[str, bool, str]
 
 
 def doctor() -> None:
-    """Check this installation: versions, processor, compiled-kernel cache, bundled files, a tiny simulation."""
+    """Check this installation: versions, processor, kernel cache, bundled files, a tiny simulation."""
     out = console()
     failed = []
     for name, ok, text in _findings():

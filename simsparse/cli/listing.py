@@ -96,9 +96,11 @@ def _allocations() -> list[Entry]:
 
 
 def _targets() -> list[Entry]:
-    from simsparse.validation import list_targets
+    from simsparse.validation import target_names
 
-    return list(list_targets())
+    return [
+        (name, "published figures to compare with: simsparse validate " + name) for name in target_names()
+    ]
 
 
 def _dtypes() -> list[Entry]:

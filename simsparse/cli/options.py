@@ -7,11 +7,9 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
+_FORMS = "gemm:M,K,N or conv:C,K,H,W,R,S,stride"
 Model = Annotated[
-    str,
-    Parameter(
-        help="Bundled name (simsparse list workloads), .yaml or .onnx file, gemm:M,K,N, conv:C,K,H,W,R,S,stride."
-    ),
+    str, Parameter(help=f"Bundled name (simsparse list workloads), .yaml or .onnx file, {_FORMS}.")
 ]
 On = Annotated[
     str, Parameter("--on", help="The machine: a bundled name (simsparse list hardware) or a .yaml file.")

@@ -21,14 +21,13 @@ def validate(
 
     checks = compare(targets)
     if json:
-        print_json([asdict(check) for check in checks])
+        print_json([{**asdict(check), "error": check.error, "ok": check.ok} for check in checks])
     else:
         from simsparse.report.checks import print_checks
 
         print_checks(console(), checks)
     failed = [check for check in checks if not check.ok]
     if failed:
-        first = f"{failed[0].target} {failed[0].row}"
-        raise RequirementError(
-            f"validate: expected {len(checks)} rows within tolerance, got {len(failed)} outside ({first} first)"
-        )
+        first = f"{failed[0].target} {failed[0].row} {failed[0].quantity}"
+        got = f"got {len(failed)} of {len(checks)} outside"
+        raise RequirementError(f"validate: expected all rows within tolerance, {got} (first: {first})")

@@ -95,7 +95,7 @@ class VnmFormat(SparseFormat):
         return Footprint(
             value_bits=kept * value_bits,
             metadata_bits=int(used) * column_bits + kept * _PLACE_BITS,
-            padding_bits=(slots - kept) * (value_bits + _PLACE_BITS),
+            padding_bits=int(free_columns) * column_bits + (slots - kept) * (value_bits + _PLACE_BITS),
             stored_values=slots,
         )
 

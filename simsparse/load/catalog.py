@@ -108,13 +108,24 @@ def load_model(text: str | Path, *, batch: int | None = None, seq: int | None = 
         return load_onnx(text, batch=batch, seq=seq)
     from simsparse.load.workload_yaml import load_workload
 
+    return load_workload(workload_file(text), batch=batch, seq=seq)
+
+
+def workload_file(text: str) -> Path:
+    """The workload YAML that a bundled name or a path stands for.
+
+    Raises
+    ------
+    UnknownNameError
+        If no model has that name.
+    """
     if _is_file_name(text, (".yaml", ".yml")):
-        return load_workload(text, batch=batch, seq=seq)
-    path = bundled_file("workload", text)
-    if path is None:
+        return Path(text)
+    file = bundled_file("workload", text)
+    if file is None:
         hint = "simsparse list workloads, a .yaml or .onnx path, or gemm:M,K,N"
         raise UnknownNameError("model", _one_line(text), names("workload"), hint=hint)
-    return load_workload(cast("Path", path), batch=batch, seq=seq)
+    return cast("Path", file)
 
 
 def _is_file_name(text: str, endings: tuple[str, ...]) -> bool:

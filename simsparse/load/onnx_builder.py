@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,10 +13,13 @@ from numpy.typing import NDArray
 from simsparse.errors import ShapeError
 from simsparse.load.graph import Attribute, Node, Op, Shape, TensorSpec
 from simsparse.load.onnx_fold import attribute_values
+from simsparse.load.onnx_fuse import FUNCTION_DOMAIN
 from simsparse.load.onnx_text import UniqueNames, clean
 from simsparse.load.onnx_weights import Recipe, Step, derive
 
 Proto = Any
+
+_CACHE = re.compile(r"past|cache", re.IGNORECASE)
 
 
 class RefusedError(Exception):
@@ -82,7 +85,11 @@ class GraphBuilder:
         self.weights: dict[str, Recipe] = {}
         self.computed_weights: list[str] = []
         self.inputs: dict[str, TensorSpec] = {}
-        self.readers = Counter(name for proto in protos for name in proto.input)
+        self.free_transposes = 0
+        self._readers: dict[str, list[Proto]] = {}
+        for proto in protos:
+            for name in proto.input:
+                self._readers.setdefault(name, []).append(proto)
         self.producers: dict[str, Node] = {}
         self._shapes = shapes
         self._names = UniqueNames()
@@ -111,7 +118,7 @@ class GraphBuilder:
 
     def fold_constant(self, proto: Proto) -> bool:
         """Whether ``proto`` only reads constants; what it makes is a constant then too."""
-        if not all(name in self.constants for name in proto.input if name):
+        if proto.domain == FUNCTION_DOMAIN or not all(name in self.constants for name in proto.input if name):
             return False
         recipe = derive(proto, self.recipes, self._shapes)
         self.constants.update(filter(None, proto.output))
@@ -126,6 +133,28 @@ class GraphBuilder:
             return float(value.ravel()[0]) if value is not None and value.size == 1 else None
         number = operator.attributes.get(key)
         return float(number) if isinstance(number, (int, float)) else None
+
+    def readers(self, tensor: str) -> int:
+        """How many times operators read ``tensor``."""
+        return len(self._readers.get(tensor, ()))
+
+    def feeds_products(self, tensor: str, depth: int = 2) -> bool:
+        """Whether ``tensor`` is read by products of two activations only, scaled by a constant or not."""
+        readers = self._readers.get(tensor, [])
+        return bool(readers) and all(self._is_product(reader, depth) for reader in readers)
+
+    def _is_product(self, reader: Proto, depth: int) -> bool:
+        constants = [name for name in reader.input if name in self.constants]
+        if reader.op_type == "MatMul":
+            return not constants
+        scales = reader.op_type in ("Mul", "Div") and all(
+            math.prod(self._shapes.get(c, (2,))) == 1 for c in constants
+        )
+        return scales and bool(constants) and depth > 0 and self.feeds_products(reader.output[0], depth - 1)
+
+    def is_cache(self, tensor: str) -> bool:
+        """Whether ``tensor`` is an input of the model that holds keys or values of earlier tokens."""
+        return tensor in self.inputs and bool(_CACHE.search(tensor))
 
     def shape(self, tensor: str) -> Shape:
         """Shape of an ONNX tensor, or of one made here."""

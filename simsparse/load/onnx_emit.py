@@ -16,7 +16,7 @@ from simsparse.errors import ShapeError, UsageError
 from simsparse.ir import WeightArray
 from simsparse.load.graph import Node, Op, Shape
 from simsparse.load.node_attributes import window
-from simsparse.load.onnx_fuse import FUNCTION_DOMAIN
+from simsparse.load.onnx_fuse import FUNCTION_DOMAIN, KNOWN_FUNCTIONS
 
 Proto = Any
 Array = NDArray[Any]
@@ -57,12 +57,20 @@ class Emitter:
         self.shapes[node.output] = node.shape
 
     def add(
-        self, kind: str, inputs: Sequence[str], output: str, name: str, /, *, metadata: Mapping[str, str] | None = None, **attributes: Any
+        self,
+        kind: str,
+        inputs: Sequence[str],
+        output: str,
+        name: str,
+        /,
+        *,
+        metadata: Mapping[str, str] | None = None,
+        **attributes: Any,
     ) -> str:
         """Append one operator; returns ``output``."""
         from onnx import helper
 
-        domain = FUNCTION_DOMAIN if kind in _FUNCTIONS else ""
+        domain = FUNCTION_DOMAIN if kind in KNOWN_FUNCTIONS else ""
         proto = helper.make_node(kind, list(inputs), [output], name=name, domain=domain, **attributes)
         for key, value in (metadata or {}).items():
             proto.metadata_props.add(key=f"simsparse.{key}", value=value)
@@ -87,7 +95,9 @@ class Emitter:
         self.constants[name] = Constant(name=name, shape=shape, make=make)
         return name
 
-    def weight(self, node: Node, base: str, m: int, k: int, arrange: Callable[[Array], Array], shape: Shape) -> str:
+    def weight(
+        self, node: Node, base: str, m: int, k: int, arrange: Callable[[Array], Array], shape: Shape
+    ) -> str:
         """The weights of ``base``, ``(m, k)``, arranged in ``shape`` as ONNX wants them."""
 
         def make() -> Array:
@@ -214,12 +224,12 @@ def _batch_norm(emitter: Emitter, node: Node, base: str) -> None:
     emitter.add("BatchNormalization", [node.inputs[0], ones, zeros, zeros, ones], node.output, node.name)
 
 
-def _scaled_norm(kind: str, axis: int, **attributes: Any) -> Emit:
-    """A norm with scale 1 and shift 0 over the sizes of ``axis``."""
+def _scaled_norm(kind: str, channel_axis: int, **attributes: Any) -> Emit:
+    """A norm with scale 1 and shift 0 over the sizes of ``channel_axis``."""
 
     def emit(emitter: Emitter, node: Node, base: str) -> None:
         del base
-        size = node.shape[axis]
+        size = node.shape[channel_axis]
         ones = emitter.constant(f"ones.{size}", np.ones(size))
         zeros = emitter.constant(f"zeros.{size}", np.zeros(size))
         emitter.add(kind, [node.inputs[0], ones, zeros], node.output, node.name, **attributes)
@@ -281,7 +291,9 @@ def _several(kind: str, many: str = "") -> Emit:
         for number, name in enumerate(node.inputs[1:], start=2):
             is_last = number == len(node.inputs)
             output = node.output if is_last else f"{node.output}:{number}"
-            total = emitter.add(kind, [total, name], output, node.name if is_last else f"{node.name}.{number}")
+            total = emitter.add(
+                kind, [total, name], output, node.name if is_last else f"{node.name}.{number}"
+            )
 
     return emit
 
@@ -321,7 +333,9 @@ def _reduce(emitter: Emitter, node: Node, base: str) -> None:
     kinds = {"mean": "ReduceMean", "sum": "ReduceSum", "max": "ReduceMax", "min": "ReduceMin"}
     how = str(node.attributes.get("how", "mean"))
     if how not in kinds:
-        raise UsageError(f"{node.name}: expected a reduction by {', '.join(kinds)}, got {how} (choose one of them)")
+        raise UsageError(
+            f"{node.name}: expected a reduction by {', '.join(kinds)}, got {how} (choose one of them)"
+        )
     axes = emitter.constant(f"{node.output}:axes", node.attributes["axes"], "int64")
     keep = node.integer("keepdims", 0)
     emitter.add(kinds[how], [node.inputs[0], axes], node.output, node.name, keepdims=keep)
@@ -420,13 +434,17 @@ def _reshape(emitter: Emitter, node: Node, base: str) -> None:
 def _split_heads(emitter: Emitter, node: Node, base: str) -> None:
     del base
     batch, heads, seq, size = node.shape
-    split = _reshaped(emitter, node.inputs[0], (batch, seq, heads, size), f"{node.output}:split", f"{node.name}.split")
+    split = _reshaped(
+        emitter, node.inputs[0], (batch, seq, heads, size), f"{node.output}:split", f"{node.name}.split"
+    )
     _free_transpose(emitter, split, node.output, node.name, (0, 2, 1, 3))
 
 
 def _merge_heads(emitter: Emitter, node: Node, base: str) -> None:
     del base
-    turned = _free_transpose(emitter, node.inputs[0], f"{node.output}:turned", f"{node.name}.turned", (0, 2, 1, 3))
+    turned = _free_transpose(
+        emitter, node.inputs[0], f"{node.output}:turned", f"{node.name}.turned", (0, 2, 1, 3)
+    )
     _reshaped(emitter, turned, node.shape, node.output, node.name)
 
 
@@ -483,4 +501,3 @@ _EMIT: Mapping[Op, Emit] = MappingProxyType(
         Op.LEARNED: _learned,
     }
 )
-_FUNCTIONS = frozenset({"Rotary", "CacheAppend", "CacheStart", "Copy"})

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -82,12 +82,16 @@ def export_onnx(
             os.replace(model_file.name, path)
     except OSError as error:
         reason = error.strerror or str(error)
-        raise FileError([f"{path}: expected a file that can be written, got: {reason} (choose another path)"]) from None
+        raise FileError(
+            [f"{path}: expected a file that can be written, got: {reason} (choose another path)"]
+        ) from None
 
 
 def _check_target(path: Path) -> None:
     if path.is_dir():
-        raise FileError([f"{path}: expected a file to write, got a folder (add a file name: {path / 'model.onnx'})"])
+        raise FileError(
+            [f"{path}: expected a file to write, got a folder (add a file name: {path / 'model.onnx'})"]
+        )
     if not path.parent.is_dir():
         raise FileError([f"{path}: expected an existing folder to write to, got {path.parent} (create it)"])
 
@@ -95,13 +99,13 @@ def _check_target(path: Path) -> None:
 @contextmanager
 def _temporary(path: Path) -> Iterator[Any]:
     """A file beside ``path`` that is gone afterwards, unless it has been renamed."""
-    file = tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", suffix=".part", delete=False)
-    try:
-        yield file
-    finally:
-        file.close()
-        with suppress(FileNotFoundError):
-            os.unlink(file.name)
+    part = path.parent / f".{path.name}.{secrets.token_hex(4)}.part"
+    with part.open("xb") as file:
+        try:
+            yield file
+        finally:
+            file.close()
+            part.unlink(missing_ok=True)
 
 
 def _skeleton(graph: Graph, weights: Weights, seed: int) -> tuple[Emitter, Proto]:
@@ -115,10 +119,17 @@ def _skeleton(graph: Graph, weights: Weights, seed: int) -> tuple[Emitter, Proto
     for instance in instances:
         emitter.emit(instance.node, instance.base)
     types = {"float32": TensorProto.FLOAT, "int64": TensorProto.INT64}
-    inputs = [helper.make_tensor_value_info(name, types[s.dtype], s.shape) for name, s in graph.inputs.items()]
+    inputs = [
+        helper.make_tensor_value_info(name, types[s.dtype], s.shape) for name, s in graph.inputs.items()
+    ]
     inputs += [helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in emitter.inputs.items()]
     made = [helper.make_tensor_value_info(n, TensorProto.FLOAT, emitter.shapes[n]) for n in outputs]
-    body = helper.make_graph(emitter.nodes, graph.name, inputs, made)
+    inner = [
+        helper.make_tensor_value_info(node.output[0], TensorProto.FLOAT, emitter.shapes[node.output[0]])
+        for node in emitter.nodes
+        if node.domain and node.output[0] not in outputs
+    ]
+    body = helper.make_graph(emitter.nodes, graph.name, inputs, made, value_info=inner)
     versions = [helper.make_opsetid("", OPSET)]
     if emitter.functions:
         versions.append(helper.make_opsetid(FUNCTION_DOMAIN, 1))

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from simsparse.errors import FileError
+from simsparse.load.onnx_fuse import FUNCTION_DOMAIN, KNOWN_FUNCTIONS
 from simsparse.load.onnx_order import raise_mistakes, replace_nodes, sort_nodes
 from simsparse.load.onnx_tensors import StoredTensor, find_tensor
 from simsparse.load.onnx_text import clean
@@ -152,8 +153,16 @@ def _constant_nodes(graph: Proto, skeleton: Skeleton) -> dict[str, tuple[Proto, 
 
 
 def _inline_functions(model: Proto, path: Path) -> Proto:
-    """The model with its own functions written out, if that does not make it explode."""
-    if not model.functions:
+    """The model with its own functions written out, if that does not make it explode.
+
+    Those that exported files carry stay: the translation knows them.
+    """
+    kept = [
+        (f.domain, f.name)
+        for f in model.functions
+        if f.domain == FUNCTION_DOMAIN and f.name in KNOWN_FUNCTIONS
+    ]
+    if len(kept) == len(model.functions):
         return model
     import onnx.inliner
 
@@ -169,7 +178,7 @@ def _inline_functions(model: Proto, path: Path) -> Proto:
                     f"{path}: expected at most {_MOST_EXPANDED:,} operators, got {count:,} with functions written out (simplify it)"
                 ]
             )
-        return onnx.inliner.inline_local_functions(model)
+        return onnx.inliner.inline_selected_functions(model, kept, exclude=True)
     except FileError:
         raise
     except Exception as error:  # C++ code: any type

@@ -17,10 +17,23 @@ Proto = Any
 Shape = tuple[int, ...]
 
 FUNCTION_DOMAIN = "simsparse"
+KNOWN_FUNCTIONS = frozenset({"Rotary", "CacheAppend", "CacheStart", "Copy"})  # in files that we export
 _LARGEST = 16
 _PLAIN = ("Add", "Mul", "Div", "Pow", "Cast", "Identity")
 _ALLOWED = frozenset(
-    (*_PLAIN, "Sub", "Sqrt", "Reciprocal", "ReduceMean", "Erf", "Tanh", "Sigmoid", "Softplus", "Clip", "HardSigmoid")
+    (
+        *_PLAIN,
+        "Sub",
+        "Sqrt",
+        "Reciprocal",
+        "ReduceMean",
+        "Erf",
+        "Tanh",
+        "Sigmoid",
+        "Softplus",
+        "Clip",
+        "HardSigmoid",
+    )
 )
 
 
@@ -46,7 +59,9 @@ _RECIPES = (
 _TELLING = frozenset(key for recipe in _RECIPES for key in recipe.telling) - set(_PLAIN)
 
 
-def fuse(nodes: Sequence[Proto], constants: Set[str], shapes: Mapping[str, Shape], kept: Set[str]) -> list[Proto]:
+def fuse(
+    nodes: Sequence[Proto], constants: Set[str], shapes: Mapping[str, Shape], kept: Set[str]
+) -> list[Proto]:
     """``nodes`` with composed functions joined; ``kept`` are tensors that must stay, such as graph outputs."""
     if not any(node.op_type in _TELLING for node in nodes):
         return list(nodes)
@@ -60,7 +75,9 @@ def fuse(nodes: Sequence[Proto], constants: Set[str], shapes: Mapping[str, Shape
                 name, members, source = found
                 gone |= members
                 joined[last] = _joined(nodes[last], name, source)
-    return [joined.get(index, node) for index, node in enumerate(nodes) if index not in gone or index in joined]
+    return [
+        joined.get(index, node) for index, node in enumerate(nodes) if index not in gone or index in joined
+    ]
 
 
 def _joined(last: Proto, name: str, source: str) -> Proto:

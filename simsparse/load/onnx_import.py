@@ -17,7 +17,8 @@ from simsparse.load.lower import lower
 from simsparse.load.onnx_builder import GraphBuilder, Operator, RefusedError
 from simsparse.load.onnx_dims import Sizes, set_input_sizes
 from simsparse.load.onnx_file import OnnxFile, open_onnx
-from simsparse.load.onnx_ops import FUNCTION_DOMAIN, FUNCTIONS, OPERATORS
+from simsparse.load.onnx_fuse import FUNCTION_DOMAIN, fuse
+from simsparse.load.onnx_ops import FUNCTIONS, OPERATORS
 from simsparse.load.onnx_order import raise_mistakes
 from simsparse.load.onnx_products import PRODUCTS
 from simsparse.load.onnx_refused import listed, macs_of, reason_for
@@ -61,7 +62,9 @@ def load_onnx(path: str | Path, *, batch: int | None = None, seq: int | None = N
     file = open_onnx(path)
     model_batch, notes = set_input_sizes(file.inputs, sizes, str(path))
     types = infer_types(file)
-    protos = _needed(types.nodes, [value.name for value in file.model.graph.output])
+    outputs = [value.name for value in file.model.graph.output]
+    constants = file.tensors.keys() | types.values.keys()
+    protos = fuse(_needed(types.nodes, outputs), constants, types.shapes, frozenset(outputs))
     builder = _builder(file, types, protos)
     refused = _translate(builder, protos, types, str(path))
     graph = _graph(file, builder, model_batch, (*notes, *_notes(builder)))
@@ -136,12 +139,14 @@ def _graph(file: OnnxFile, builder: GraphBuilder, batch: int, notes: tuple[str, 
 
 
 def _notes(builder: GraphBuilder) -> tuple[str, ...]:
-    if not builder.computed_weights:
-        return ()
-    first = ", ".join(builder.computed_weights[:3])
-    return (
-        f"{len(builder.computed_weights)} layers compute their weights inside the model and get seeded ones: {first}",
-    )
+    notes = []
+    if builder.computed_weights:
+        first = ", ".join(builder.computed_weights[:3])
+        count = len(builder.computed_weights)
+        notes.append(f"{count} layers compute their weights inside the model and get seeded ones: {first}")
+    if builder.free_transposes:
+        notes.append(f"{builder.free_transposes} transpositions are free: the products beside them do them")
+    return tuple(notes)
 
 
 def _nothing(path: str, refused: Refused) -> str:

@@ -12,8 +12,6 @@ from simsparse.load.onnx_builder import GraphBuilder, Operator, RefusedError
 
 Translate = Callable[[GraphBuilder, Operator], None]
 
-FUNCTION_DOMAIN = "simsparse"  # of the functions that exported files carry
-
 
 def _first_input(builder: GraphBuilder, operator: Operator) -> str:
     if not operator.given(0):
@@ -46,7 +44,9 @@ def _pointwise(operations: int) -> Translate:
             builder.read(name) for name in operator.inputs if name and not _is_scalar(builder, name)
         )
         shape = builder.shape(operator.outputs[0])
-        builder.add(operator.name, Op.POINTWISE, sources, shape, operator.outputs[0], operations=operations)
+        stated = operator.metadata.get("simsparse.operations", "")
+        count = int(stated) if stated.isdecimal() and len(stated) < 4 else operations
+        builder.add(operator.name, Op.POINTWISE, sources, shape, operator.outputs[0], operations=count)
 
     return translate
 
@@ -77,7 +77,7 @@ def _is_bias(builder: GraphBuilder, operator: Operator) -> bool:
     """Whether one number per output channel is added to a product that nothing else reads."""
     constants = [name for name in operator.inputs if name in builder.constants]
     sources = [name for name in operator.inputs if name not in builder.constants]
-    if len(constants) != 1 or len(sources) != 1 or builder.readers[sources[0]] != 1:
+    if len(constants) != 1 or len(sources) != 1 or builder.readers(sources[0]) != 1:
         return False
     producer, shape = builder.producers.get(sources[0]), builder.shape(sources[0])
     if producer is None or producer.op not in (Op.LINEAR, Op.CONV, Op.CONV_TRANSPOSE):
@@ -97,7 +97,7 @@ def _copy(builder: GraphBuilder, operator: Operator) -> None:
     """Part of a tensor, or more than one copy of it; with several outputs, one part each."""
     source = _first_input(builder, operator)
     for index, output in enumerate(operator.outputs):
-        if output and builder.readers[output]:
+        if output and builder.readers(output):
             name = (
                 operator.name if len(operator.outputs) == 1 else builder.part_name(operator.name, str(index))
             )
@@ -106,13 +106,24 @@ def _copy(builder: GraphBuilder, operator: Operator) -> None:
 
 
 def _transpose(builder: GraphBuilder, operator: Operator) -> None:
+    """A copy, unless only axes of size 1 move or the product beside it can read or write the other order."""
     source = _first_input(builder, operator)
     shape, out = builder.shape(source), builder.shape(operator.outputs[0])
     axes = operator.integers("perm", tuple(range(len(shape)))[::-1])
-    if _keeps_order(shape, axes):
+    is_free = operator.metadata.get("simsparse.free") == "1" or _keeps_order(shape, axes)
+    if is_free or _joins_product(builder, operator, axes):
         builder.view(source, out, output=operator.outputs[0])
     else:
         builder.add(operator.name, Op.TRANSPOSE, (source,), out, operator.outputs[0], axes=axes)
+
+
+def _joins_product(builder: GraphBuilder, operator: Operator, axes: tuple[int, ...]) -> bool:
+    """Whether it splits or merges heads beside a product, or only products of activations read it."""
+    producer = builder.producers.get(operator.inputs[0])
+    after = producer is not None and producer.op in (Op.LINEAR, Op.MATMUL) and axes == (0, 2, 1, 3)
+    joins = after or (2 < len(axes) < 5 and builder.feeds_products(operator.outputs[0]))
+    builder.free_transposes += joins
+    return joins
 
 
 def _keeps_order(shape: Shape, axes: tuple[int, ...]) -> bool:
@@ -141,9 +152,13 @@ def _gather(builder: GraphBuilder, operator: Operator) -> None:
 
 
 def _concat(builder: GraphBuilder, operator: Operator) -> None:
-    sources = tuple(builder.read(name) for name in operator.inputs if name)
-    shape = builder.shape(operator.outputs[0])
-    axis = operator.integer("axis", 0)
+    """Tensors side by side; a model input called past or cache with new positions behind it is not copied."""
+    names = [name for name in operator.inputs if name]
+    shape, axis = builder.shape(operator.outputs[0]), operator.integer("axis", 0)
+    if len(names) == 2 and len(shape) == 4 and axis in (-2, 2) and builder.is_cache(names[0]):
+        _append(builder, operator, 1)
+        return
+    sources = tuple(builder.read(name) for name in names)
     builder.add(operator.name, Op.CONCAT, sources, shape, operator.outputs[0], axis=axis)
 
 
@@ -164,7 +179,7 @@ def _pool(op: Op) -> Translate:
             raise ShapeError(
                 f"operator {operator.name}: expected a kernel of {axes} sizes >= 1, got {kernel}"
             )
-        if len([name for name in operator.outputs[1:] if builder.readers[name]]):
+        if len([name for name in operator.outputs[1:] if builder.readers(name)]):
             raise RefusedError("pooling that also returns positions")
         shape = builder.shape(operator.outputs[0])
         builder.add(operator.name, op, (source,), shape, operator.outputs[0], kernel=kernel)
@@ -176,22 +191,15 @@ def _lrn(builder: GraphBuilder, operator: Operator) -> None:
     _one(Op.LRN, size=operator.integer("size", 5))(builder, operator)
 
 
-def _cache_append(builder: GraphBuilder, operator: Operator) -> None:
-    """An exported file joins a cache and the new positions, its second input; only those are written."""
-    if len(operator.inputs) != 2:
-        raise ShapeError(
-            f"operator {operator.name}: expected a cache and new positions, got {len(operator.inputs)} inputs"
-        )
+def _append(builder: GraphBuilder, operator: Operator, index: int) -> None:
+    """New positions, input ``index``, join a cache; only they are written."""
+    if not operator.given(index):
+        raise ShapeError(f"operator {operator.name}: expected new positions as input {index}, got none")
     shape = builder.shape(operator.outputs[0])
-    source = builder.read(operator.inputs[1])
-    builder.add(
-        operator.name,
-        Op.CACHE_APPEND,
-        (source,),
-        shape,
-        operator.outputs[0],
-        length=max(shape[-2:-1], default=1),
-    )
+    if len(shape) < 2:
+        raise ShapeError(f"operator {operator.name}: expected a cache of two axes or more, got {len(shape)}")
+    source = builder.read(operator.inputs[index])
+    builder.add(operator.name, Op.CACHE_APPEND, (source,), shape, operator.outputs[0], length=shape[-2])
 
 
 def _table(translate: Translate, *types: str) -> dict[str, Translate]:
@@ -308,8 +316,14 @@ OPERATORS: Mapping[str, Translate] = MappingProxyType(
 FUNCTIONS: Mapping[str, Translate] = MappingProxyType(
     {
         "Silu": _one(Op.SILU),
+        "Gelu": _one(Op.GELU),
+        "HardSwish": _one(Op.HARD_SWISH),
+        "Mish": _one(Op.POINTWISE, operations=6),
+        "LayerNorm": _one(Op.LAYER_NORM),
         "RmsNorm": _one(Op.RMS_NORM),
         "Rotary": _one(Op.ROTARY),
-        "CacheAppend": _cache_append,
+        "CacheAppend": lambda builder, operator: _append(builder, operator, 1),
+        "CacheStart": lambda builder, operator: _append(builder, operator, 0),
+        "Copy": _copy,
     }
 )

@@ -2,8 +2,8 @@
 
 The seam for others: a `Criterion` is a name, a line for people and one function
 ``score(layer, weights, seed)`` that gives float32 scores ``(m, k)``, not negative, larger is kept longer.
-``weights`` is a function, so a criterion that needs none costs none; an array it gives may be overwritten if it
-is writeable, and is read-only where others still need it. What a criterion needs beyond weights it closes
+``weights`` is a function, so a criterion that needs none costs none; an array it gives may be overwritten if
+it is writeable, and is read-only where others still need it. What a criterion needs beyond weights it closes
 over: first-order Taylor |w·g| holds gradients by layer name, OBD holds the diagonal of the Hessian, Wanda
 |w|·‖x‖ the norms of the inputs; such a function returns a `Criterion`, which `simsparse.pruning.prune.prune`
 takes as it is. One that needs no data is entered in ``CRITERIA`` and so gets a name on the command line.

@@ -8,20 +8,23 @@ from typing import TYPE_CHECKING, Protocol
 from rich.table import Table
 from rich.text import Text
 
+from simsparse.report.lists import print_items
 from simsparse.report.plain import plain
-from simsparse.units import percent, three_digits
+from simsparse.units import percent
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 
 class Row(Protocol):
-    """One comparison; ``error`` and ``tolerance`` are relative."""
+    """One comparison; ``error`` is ours ÷ published − 1 where ``relative``, else a difference."""
 
     @property
     def target(self) -> str: ...
     @property
     def row(self) -> str: ...
+    @property
+    def quantity(self) -> str: ...
     @property
     def ours(self) -> float: ...
     @property
@@ -33,36 +36,59 @@ class Row(Protocol):
     @property
     def tolerance(self) -> float: ...
     @property
+    def relative(self) -> bool: ...
+    @property
     def ok(self) -> bool: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def source(self) -> str: ...
     @property
     def note(self) -> str: ...
 
 
 def print_checks(console: Console, rows: Sequence[Row]) -> None:
-    """Print the table and a closing line with the worst error of each target."""
-    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
-    for head in ("target", "row", "ours", "published", "unit", "error", "tol.", ""):
-        table.add_column(
-            head,
-            justify="right" if head in ("ours", "published", "error", "tol.") else "left",
-            overflow="fold",
-        )
-    for row in rows:
-        mark = Text("ok") if row.ok else Text("MISSED", style="bold red")
-        numbers = (_number(row.ours), _number(row.published), plain(row.unit))
-        errors = (f"{100 * row.error:+.1f}%", f"{100 * row.tolerance:.3g}%")
-        table.add_row(*map(Text, (plain(row.target), plain(row.row), *numbers, *errors)), mark)
-    console.print(table)
-    for target, note in dict.fromkeys((row.target, row.note) for row in rows if row.note):
-        console.print(Text(f"{plain(target)}: {plain(note)}", style="dim"))
+    """Print one table per target with its sources, and a closing line."""
+    for target in dict.fromkeys(row.target for row in rows):
+        _print_target(console, target, [row for row in rows if row.target == target])
     within = sum(row.ok for row in rows)
-    worst = max((abs(row.error) for row in rows), default=0.0)
-    console.print(
-        Text(f"{within} of {len(rows)} within tolerance, largest error {percent(worst)}", style="bold")
-    )
+    worst = max((abs(row.error) for row in rows if row.relative), default=0.0)
+    text = f"{within} of {len(rows)} rows within tolerance, largest relative error {percent(worst)}"
+    console.print(Text(text, style="bold"))
 
 
-def _number(value: float) -> str:
-    if value and not 1e-3 <= abs(value) < 1e6:
-        return f"{value:.4g}"
-    return f"{value:.0f}" if value == int(value) else three_digits(value)
+def _print_target(console: Console, target: str, rows: Sequence[Row]) -> None:
+    kinds = ", ".join(dict.fromkeys(plain(row.kind) for row in rows))
+    console.print(Text(f"{plain(target)} ({kinds})", style="bold"))
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    right = ("ours", "published", "error", "allowed")
+    for head in ("row", "quantity", "ours", "published", "unit", "error", "allowed", ""):
+        table.add_column(head, justify="right" if head in right else "left", overflow="fold")
+    for row in rows:
+        words = (
+            plain(row.row),
+            plain(row.quantity),
+            number(row.ours),
+            number(row.published),
+            plain(row.unit),
+        )
+        mark = Text("ok") if row.ok else Text("MISSED", style="bold red")
+        table.add_row(*map(Text, (*words, _error(row, row.error, "+"), _error(row, row.tolerance, ""))), mark)
+    console.print(table)
+    remarks = dict.fromkeys(text for row in rows for text in (row.source, row.note) if text)
+    print_items(console, [("  -", text) for text in remarks])
+    console.print()
+
+
+def _error(row: Row, value: float, sign: str) -> str:
+    return f"{100 * value:{sign}.1f}%" if row.relative else f"{value:{sign}.3g}"
+
+
+def number(value: float) -> str:
+    """A figure with four significant digits, more where it is a large whole one.
+
+    >>> number(12.0), number(1234567.2), number(0.12345), number(3.14159)
+    ('12', '1234567', '0.1235', '3.142')
+    """
+    whole = value == int(value) or 1e3 <= abs(value) < 1e9
+    return f"{value:.0f}" if whole else f"{value:.4g}"

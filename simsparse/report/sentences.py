@@ -7,7 +7,6 @@ from collections.abc import Iterator
 
 from simsparse.hardware import HardwareModel
 from simsparse.ir import Unsupported
-from simsparse.pattern import NM, VNM
 from simsparse.report.plain import plain
 from simsparse.results import Run
 from simsparse.units import percent, ratio, si
@@ -35,7 +34,8 @@ def verdict(run: Run) -> tuple[str, ...]:
         )
     )
     against = f"than its best dense execution on the same machine ({plain(run.baseline_name)})"
-    return f"{where}, {plain(run.pattern)}: {gains} {against}.", _amounts(run), limit
+    pattern = "with the zeros it brought" if run.pattern == "dense" else plain(run.pattern)
+    return f"{where}, {pattern}: {gains} {against}.", _amounts(run), limit
 
 
 def change(value: float, more: str, less: str, same: str) -> str:
@@ -56,13 +56,18 @@ def change(value: float, more: str, less: str, same: str) -> str:
 def advice(run: Run, hardware: HardwareModel | None = None) -> str | None:
     """A useful next command, or None where there is none to give."""
     call = f"simsparse simulate {_shell(run.model)} --on {_shell(run.hardware)}"
-    if _is_dense(run):
-        return f"{call} --prune {_native_pattern(hardware)}"
-    pruned = f"{call} --prune {run.pattern}"
-    if run.speedup < 1 + NO_CHANGE and hardware is not None and not _skips(run, hardware):
-        return f"simsparse show {_shell(run.hardware)}  (which formats it skips zeros in)"
-    if run.format != "auto" and (run.speedup < 1 + NO_CHANGE or _waits_for_memory(run)):
-        return f"{pruned} --format auto"
+    no_gain = run.speedup < 1 + NO_CHANGE
+    if _is_dense(run) and (hardware is None or _native_pattern(hardware)):
+        return f"{call} --prune {_native_pattern(hardware) or 'unstructured:0.9'}"
+    if no_gain and hardware is not None and not _skips(run, hardware):
+        native = _native_pattern(hardware)
+        if native and native != run.pattern:
+            return f"{call} --prune {native}  (the machine skips such zeros)"
+        return "simsparse list hardware  (this machine skips no zeros of this kind)"
+    if run.format != "auto" and (no_gain or "dram" in run.bound_by):
+        return f"{call} --prune {_shell(run.pattern)} --format auto"
+    if run.bound_by == "launch" and not run.model.startswith(("gemm:", "conv:")):
+        return f"{call} --prune {_shell(run.pattern)} --batch {4 * run.batch}  (starting layers costs most of the time)"
     return None
 
 
@@ -104,17 +109,12 @@ def _skips(run: Run, hardware: HardwareModel) -> bool:
     return any(support.role == "skip" for name, support in hardware.formats.items() if name in used)
 
 
-def _waits_for_memory(run: Run) -> bool:
-    return run.bound_by in ("dram", "memory", "bandwidth") or "dram" in run.bound_by
-
-
-def _native_pattern(hardware: HardwareModel | None) -> str:
-    """The pattern that a machine's own skipping format stores, else an unstructured one."""
+def _native_pattern(hardware: HardwareModel | None) -> str | None:
+    """A pattern whose zeros the machine skips; None if it skips none."""
     for name, support in hardware.formats.items() if hardware else ():
-        if support.role == "skip" and name in ("nm", "vnm"):
-            pattern = NM(2, 4) if name == "nm" else VNM(64, 2, 8)
-            return str(pattern)
-    return "unstructured:0.9"
+        if support.role == "skip":
+            return {"nm": "2:4", "vnm": "v64:2:8", "bsr": "block:4x4:0.9"}.get(name, "unstructured:0.9")
+    return None
 
 
 def _shell(name: str) -> str:

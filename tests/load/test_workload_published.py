@@ -102,7 +102,7 @@ def test_mobilenet_weights_agree_with_distiller() -> None:
 
 
 def test_convolutions_agree_with_timeloop() -> None:
-    """NVIDIA's tables of the layers that SCNN was evaluated on; AlexNet's first two are split there, and left out."""
+    """NVIDIA's tables of the layers that SCNN ran; AlexNet's first two are split up there, and left out."""
     with (Path(__file__).parent / "data" / "timeloop_layers.csv").open(encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
     ours, published = {}, {}
