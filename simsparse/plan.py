@@ -136,6 +136,10 @@ class Plan:
             )
         if self.barrier.size and bool(np.any(np.diff(self.barrier) < 0)):
             raise ShapeError("plan: expected non-decreasing barrier groups")
+        if self.kind == TileKind.CHAIN and self.decode_cycles.size:
+            raise ShapeError("plan: expected no decode cycles in a chain (add them to its compute cycles)")
+        if self.unit.size and (self.unit.max() >= self.units or len(np.unique(self.unit < 0)) > 1):
+            raise ShapeError(f"plan: expected all tiles bound to a unit below {self.units}, or none bound")
         self._check_shapes()
 
     def _check_shapes(self) -> None:

@@ -18,7 +18,7 @@ from simsparse.kernels.encode_rows import fill_diagonals
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DiaFormat(SparseFormat):
-    """Offsets of the used diagonals (column − row + m − 1) and ``max(m, k)`` slots for each of them.
+    """Offsets of the used diagonals (column − row + m − 1) and ``min(m, k)`` slots for each of them.
 
     Meant for banded matrices. It explodes for random masks: those use nearly all m + k − 1 diagonals, so a
     square matrix takes up to twice its dense size.
@@ -48,7 +48,7 @@ class DiaFormat(SparseFormat):
         m, k = encoded.shape
         raw = encoded.raw("values")
         slots = nonzero_slots(raw)
-        line, step = np.divmod(slots, max(m, k))
+        line, step = np.divmod(slots, min(m, k))
         offset = encoded.indices("offsets")[line] - (m - 1)
         row, column = step - np.minimum(offset, 0), step + np.maximum(offset, 0)
         return row * k + column, raw[slots]

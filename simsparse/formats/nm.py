@@ -62,11 +62,18 @@ class NmFormat(SparseFormat):
         }
 
     def entries(self, encoded: Encoded) -> tuple[NDArray[np.int64], Raw]:
-        k = encoded.shape[1]
+        k, groups = encoded.shape[1], -(-encoded.shape[1] // self.group)
         raw = encoded.raw("values")
         slots = nonzero_slots(raw)
-        row, group = np.divmod(slots // max(1, self.keep), -(-k // self.group))
-        return row * k + group * self.group + encoded.indices("positions")[slots], raw[slots]
+        positions = slots // max(
+            1, self.keep
+        )  # group numbers; in place from here, since 2:4 keeps half of all
+        beyond = groups * self.group - k
+        shift = positions // groups * beyond if beyond else 0
+        positions *= self.group
+        positions += encoded.raw("positions")[slots]
+        positions -= shift
+        return positions, raw[slots]
 
     def count_bits(self, mask: Mask, value_bits: int) -> Footprint:
         kept = count_kept(mask)

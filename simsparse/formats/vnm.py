@@ -82,8 +82,8 @@ class VnmFormat(SparseFormat):
         raw = encoded.raw("values")
         slots = nonzero_slots(raw)
         row, group = np.divmod(slots // self.keep, groups)
-        chosen = (row // self.rows * groups + group) * _COLUMNS + encoded.indices("places")[slots]
-        column = group * self.group + encoded.indices("columns")[chosen]
+        chosen = (row // self.rows * groups + group) * _COLUMNS + encoded.raw("places")[slots]
+        column = group * self.group + encoded.raw("columns")[chosen]
         return row * encoded.shape[1] + column, raw[slots]
 
     def count_bits(self, mask: Mask, value_bits: int) -> Footprint:

@@ -91,11 +91,17 @@ def lower(
     )
 
 
+def _readers(graph: Graph) -> Counter[str]:
+    """How often each tensor is read; leaving the graph is one more time."""
+    readers = Counter(name for node in graph.nodes for name in node.inputs)
+    readers.update(graph.outputs)
+    return readers
+
+
 def _folded(graph: Graph) -> Iterator[str]:
     """Names of the batch norms whose scale and shift join the weights of the product before them."""
     producers = {node.output: node for node in graph.nodes}
-    readers = Counter(name for node in graph.nodes for name in node.inputs)
-    readers.update(graph.outputs)
+    readers = _readers(graph)
     for node in graph.nodes:
         if node.op is Op.BATCH_NORM and readers[node.inputs[0]] == 1:
             producer = producers.get(node.inputs[0])
@@ -176,7 +182,7 @@ def _operations(node: Node, inputs: tuple[Shape, ...]) -> int:
 
 def _notes(graph: Graph, folded: frozenset[str]) -> Iterator[str]:
     if folded:
-        yield f"{len(folded)} batch norms are folded into the products before them, as for inference"
+        yield f"batch norms folded into the products before them, as for inference: {len(folded)}"
     if any(node.op is Op.CONV_TRANSPOSE for node in graph.nodes):
         yield (
             "a transposed convolution is a product of m = output channels × kernel positions per input"

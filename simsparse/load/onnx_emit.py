@@ -3,206 +3,23 @@
 from __future__ import annotations
 
 import math
-import zlib
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from simsparse.errors import ShapeError, UsageError
-from simsparse.ir import WeightArray
+from simsparse.errors import UsageError
 from simsparse.load.graph import Node, Op, Shape
 from simsparse.load.node_attributes import window
-from simsparse.load.onnx_fuse import FUNCTION_DOMAIN, KNOWN_FUNCTIONS
-
-Proto = Any
-Array = NDArray[Any]
-MakeArray = Callable[[], Array]
-Weights = Callable[[str], WeightArray]
+from simsparse.load.onnx_emit_products import conv, conv_transpose, free_transpose, linear, matmul
+from simsparse.load.onnx_emitter import Emit, Emitter
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Constant:
-    """An initialiser that is made when it is written."""
-
-    name: str
-    shape: Shape
-    make: MakeArray
-    dtype: str = "float32"
-
-    @property
-    def size_bytes(self) -> int:
-        """Bytes in the file."""
-        return math.prod(self.shape) * np.dtype(self.dtype).itemsize
-
-
-@dataclass(slots=True, kw_only=True)
-class Emitter:
-    """Collects operators and constants; ``shapes`` has every tensor of the graph."""
-
-    weights: Weights
-    seed: int
-    shapes: dict[str, Shape]
-    nodes: list[Proto] = field(default_factory=list)
-    constants: dict[str, Constant] = field(default_factory=dict)
-    inputs: dict[str, Shape] = field(default_factory=dict)  # beside those of the graph: caches
-    functions: set[str] = field(default_factory=set)
-
-    def emit(self, node: Node, base: str) -> None:
-        """Append the operators of ``node``; its weights are those of ``base``."""
-        _EMIT[node.op](self, node, base)
-        self.shapes[node.output] = node.shape
-
-    def add(
-        self,
-        kind: str,
-        inputs: Sequence[str],
-        output: str,
-        name: str,
-        /,
-        *,
-        metadata: Mapping[str, str] | None = None,
-        **attributes: Any,
-    ) -> str:
-        """Append one operator; returns ``output``."""
-        from onnx import helper
-
-        domain = FUNCTION_DOMAIN if kind in KNOWN_FUNCTIONS else ""
-        proto = helper.make_node(kind, list(inputs), [output], name=name, domain=domain, **attributes)
-        for key, value in (metadata or {}).items():
-            proto.metadata_props.add(key=f"simsparse.{key}", value=value)
-        if domain:
-            self.functions.add(kind)
-        self.nodes.append(proto)
-        return output
-
-    def constant(self, name: str, values: Any, dtype: str = "float32") -> str:
-        """A small constant; returns its name."""
-        array = np.asarray(values, dtype)
-        self.constants[name] = Constant(name=name, shape=array.shape, make=lambda: array, dtype=dtype)
-        return name
-
-    def random(self, name: str, shape: Shape, scale: float) -> str:
-        """A seeded constant of normal values, the same for the same name and seed."""
-
-        def make() -> Array:
-            key = [self.seed, zlib.crc32(name.encode())]
-            return np.random.default_rng(key).standard_normal(shape, dtype=np.float32) * np.float32(scale)
-
-        self.constants[name] = Constant(name=name, shape=shape, make=make)
-        return name
-
-    def weight(
-        self, node: Node, base: str, m: int, k: int, arrange: Callable[[Array], Array], shape: Shape
-    ) -> str:
-        """The weights of ``base``, ``(m, k)``, arranged in ``shape`` as ONNX wants them."""
-
-        def make() -> Array:
-            values = np.asarray(self.weights(base))
-            if values.shape != (m, k):
-                raise ShapeError(f"weights of {base}: expected an array of {m} x {k}, got {values.shape}")
-            return np.ascontiguousarray(arrange(values), dtype=np.float32).reshape(shape)
-
-        name = f"{node.name}.weight"
-        self.constants[name] = Constant(name=name, shape=shape, make=make)
-        return name
-
-    def bias(self, node: Node, base: str, size: int) -> list[str]:
-        """A small seeded bias, if the node has one."""
-        if not node.integer("bias", 0):
-            return []
-        array = self.random(f"{base}.bias", (size,), 0.01)
-        return [array]
-
-
-Emit = Callable[[Emitter, Node, str], None]
-
-
-def _conv(emitter: Emitter, node: Node, base: str) -> None:
-    image = emitter.shapes[node.inputs[0]]
-    view = window(node.op, node.attributes, len(image) - 2)
-    groups = node.integer("groups", 1)
-    shape = (node.shape[1], image[1] // groups, *view.kernel)
-    k = math.prod(shape[1:])
-    weight = emitter.weight(node, base, shape[0], k, lambda values: values, shape)
-    inputs = [node.inputs[0], weight, *emitter.bias(node, base, shape[0])]
-    emitter.add(
-        "Conv",
-        inputs,
-        node.output,
-        node.name,
-        kernel_shape=view.kernel,
-        strides=view.stride,
-        dilations=view.dilation,
-        pads=(*view.begin, *view.end),
-        group=groups,
-    )
-
-
-def _conv_transpose(emitter: Emitter, node: Node, base: str) -> None:
-    image = emitter.shapes[node.inputs[0]]
-    axes = len(image) - 2
-    view = window(node.op, node.attributes, axes)
-    groups, out = node.integer("groups", 1), node.shape[1]
-    rows, k = out // groups * math.prod(view.kernel), image[1] // groups
-
-    def arrange(values: Array) -> Array:
-        return values.reshape(groups, rows, k).transpose(0, 2, 1)
-
-    weight = emitter.weight(node, base, groups * rows, k, arrange, (image[1], out // groups, *view.kernel))
-    extra = node.attributes.get("output_padding", 0)
-    emitter.add(
-        "ConvTranspose",
-        [node.inputs[0], weight, *emitter.bias(node, base, out)],
-        node.output,
-        node.name,
-        kernel_shape=view.kernel,
-        strides=view.stride,
-        dilations=view.dilation,
-        pads=(*view.begin, *view.end),
-        group=groups,
-        output_padding=extra if isinstance(extra, tuple) else (int(extra),) * axes,
-    )
-
-
-def _linear(emitter: Emitter, node: Node, base: str) -> None:
-    """A Gemm for matrices, which keeps W as it is; else a MatMul with Wᵀ and the bias added after it."""
-    features, out = emitter.shapes[node.inputs[0]], node.shape[-1]
-    k = features[-1]
-    heads = node.integer("heads", 0)
-    axis = str(node.attributes.get("head_axis", "m"))
-    metadata = {"heads": str(heads), "head_axis": axis} if heads else None
-    if len(features) == 2:
-        weight = emitter.weight(node, base, out, k, lambda values: values, (out, k))
-        inputs = [node.inputs[0], weight, *emitter.bias(node, base, out)]
-        emitter.add("Gemm", inputs, node.output, node.name, metadata=metadata, transB=1)
-        return
-    weight = emitter.weight(node, base, out, k, lambda values: values.T, (k, out))
-    bias = emitter.bias(node, base, out)
-    product = f"{node.output}:product" if bias else node.output
-    emitter.add("MatMul", [node.inputs[0], weight], product, node.name, metadata=metadata)
-    if bias:
-        emitter.add("Add", [product, *bias], node.output, f"{node.name}.bias")
-
-
-def _matmul(emitter: Emitter, node: Node, base: str) -> None:
-    del base
-    operands = []
-    for name, key in zip(node.inputs, ("transpose_a", "transpose_b"), strict=True):
-        if node.integer(key, 0):
-            rank = len(emitter.shapes[name])
-            order = (*range(rank - 2), rank - 1, rank - 2)
-            name = _free_transpose(emitter, name, f"{node.output}:{key}", f"{node.name}.{key}", order)
-        operands.append(name)
-    emitter.add("MatMul", operands, node.output, node.name)
-
-
-def _free_transpose(emitter: Emitter, source: str, output: str, name: str, order: tuple[int, ...]) -> str:
-    """A transposition that the neighbouring product does while it reads or writes."""
-    return emitter.add("Transpose", [source], output, name, metadata={"free": "1"}, perm=order)
+def emit(emitter: Emitter, node: Node, base: str) -> None:
+    """Append the operators of ``node`` to ``emitter``; its weights are those of ``base``."""
+    _EMIT[node.op](emitter, node, base)
+    emitter.shapes[node.output] = node.shape
 
 
 def _simple(kind: str, **attributes: Any) -> Emit:
@@ -437,12 +254,12 @@ def _split_heads(emitter: Emitter, node: Node, base: str) -> None:
     split = _reshaped(
         emitter, node.inputs[0], (batch, seq, heads, size), f"{node.output}:split", f"{node.name}.split"
     )
-    _free_transpose(emitter, split, node.output, node.name, (0, 2, 1, 3))
+    free_transpose(emitter, split, node.output, node.name, (0, 2, 1, 3))
 
 
 def _merge_heads(emitter: Emitter, node: Node, base: str) -> None:
     del base
-    turned = _free_transpose(
+    turned = free_transpose(
         emitter, node.inputs[0], f"{node.output}:turned", f"{node.name}.turned", (0, 2, 1, 3)
     )
     _reshaped(emitter, turned, node.shape, node.output, node.name)
@@ -455,10 +272,10 @@ def _learned(emitter: Emitter, node: Node, base: str) -> None:
 
 _EMIT: Mapping[Op, Emit] = MappingProxyType(
     {
-        Op.CONV: _conv,
-        Op.CONV_TRANSPOSE: _conv_transpose,
-        Op.LINEAR: _linear,
-        Op.MATMUL: _matmul,
+        Op.CONV: conv,
+        Op.CONV_TRANSPOSE: conv_transpose,
+        Op.LINEAR: linear,
+        Op.MATMUL: matmul,
         Op.BATCH_NORM: _batch_norm,
         Op.LAYER_NORM: _scaled_norm("LayerNormalization", -1, axis=-1),
         Op.RMS_NORM: _rms_norm,

@@ -13,7 +13,8 @@ import numpy as np
 
 from simsparse.errors import FileError, UsageError
 from simsparse.load.graph import Graph
-from simsparse.load.onnx_emit import Constant, Emitter, Weights
+from simsparse.load.onnx_emit import emit
+from simsparse.load.onnx_emitter import Constant, Emitter, Weights
 from simsparse.load.onnx_functions import function_protos
 from simsparse.load.onnx_fuse import FUNCTION_DOMAIN
 from simsparse.load.onnx_repeat import write_out
@@ -117,7 +118,7 @@ def _skeleton(graph: Graph, weights: Weights, seed: int) -> tuple[Emitter, Proto
         weights=weights, seed=seed, shapes={name: spec.shape for name, spec in graph.inputs.items()}
     )
     for instance in instances:
-        emitter.emit(instance.node, instance.base)
+        emit(emitter, instance.node, instance.base)
     types = {"float32": TensorProto.FLOAT, "int64": TensorProto.INT64}
     inputs = [
         helper.make_tensor_value_info(name, types[s.dtype], s.shape) for name, s in graph.inputs.items()

@@ -62,9 +62,8 @@ def load_onnx(path: str | Path, *, batch: int | None = None, seq: int | None = N
     file = open_onnx(path)
     model_batch, notes = set_input_sizes(file.inputs, sizes, str(path))
     types = infer_types(file)
-    outputs = [value.name for value in file.model.graph.output]
     constants = file.tensors.keys() | types.values.keys()
-    protos = fuse(_needed(types.nodes, outputs), constants, types.shapes, frozenset(outputs))
+    protos = fuse(_needed(types.nodes, file.outputs), constants, types.shapes, frozenset(file.outputs))
     builder = _builder(file, types, protos)
     refused = _translate(builder, protos, types, str(path))
     graph = _graph(file, builder, model_batch, (*notes, *_notes(builder)))
@@ -126,7 +125,7 @@ def _translate_one(builder: GraphBuilder, operator: Operator) -> None:
 def _graph(file: OnnxFile, builder: GraphBuilder, batch: int, notes: tuple[str, ...]) -> Graph:
     inputs: dict[str, TensorSpec] = builder.inputs
     made = {node.output for node in builder.nodes} | set(inputs)
-    outputs = tuple(value.name for value in file.model.graph.output if value.name in made)
+    outputs = tuple(name for name in file.outputs if name in made)
     return make_graph(
         clean(file.path.stem),
         source=f"ONNX file {clean(file.path.name)}",

@@ -9,6 +9,8 @@ from types import MappingProxyType
 from simsparse.errors import ShapeError
 from simsparse.load.graph import Attribute, Op, Shape, shape_text
 from simsparse.load.onnx_builder import GraphBuilder, Operator, RefusedError
+from simsparse.load.onnx_einsum import attention, einsum
+from simsparse.load.onnx_linear import expect_inner, expect_shape, flip_steps, grouped, linear
 from simsparse.load.onnx_weights import Step
 from simsparse.load.shape_rules import infer_shape
 
@@ -43,7 +45,7 @@ def _convolution(builder: GraphBuilder, operator: Operator) -> None:
     }
     if min(padding) < 0:
         raise RefusedError("negative padding")
-    _expect_shape(operator, infer_shape(Op.CONV, (image,), attributes), out)
+    expect_shape(operator, infer_shape(Op.CONV, (image,), attributes), out)
     builder.add(
         operator.name,
         Op.CONV,
@@ -99,13 +101,6 @@ def _same_padding(total: list[int], mode: str) -> tuple[int, ...]:
     return (*small, *large) if mode == "SAME_UPPER" else (*large, *small)
 
 
-def _expect_shape(operator: Operator, computed: Shape, inferred: Shape) -> None:
-    if computed != inferred:
-        raise ShapeError(
-            f"operator {operator.name}: expected an output of {shape_text(computed)}, got {shape_text(inferred)}"
-        )
-
-
 def _gemm(builder: GraphBuilder, operator: Operator) -> None:
     a, b = operator.inputs[:2]
     flip_a, flip_b = bool(operator.integer("transA", 0)), bool(operator.integer("transB", 0))
@@ -116,14 +111,14 @@ def _gemm(builder: GraphBuilder, operator: Operator) -> None:
         )
     rows, inner = a_shape[::-1] if flip_a else a_shape
     b_inner, columns = b_shape[::-1] if flip_b else b_shape
-    _expect_inner(operator, inner, b_inner)
-    _expect_shape(operator, (rows, columns), out)
+    expect_inner(operator, inner, b_inner)
+    expect_shape(operator, (rows, columns), out)
     alpha = float(operator.attributes.get("alpha", 1.0))
     scale = () if alpha == 1.0 else (Step(factor=alpha),)
     if b in builder.constants:
-        _linear(builder, operator, a, b, rows, inner, columns, *_matrix_steps(not flip_b), *scale)
+        linear(builder, operator, a, b, rows, inner, columns, *flip_steps(not flip_b), *scale)
     elif a in builder.constants:
-        _linear(builder, operator, b, a, columns, inner, rows, *_matrix_steps(flip_a), *scale)
+        linear(builder, operator, b, a, columns, inner, rows, *flip_steps(flip_a), *scale)
     else:
         builder.add(
             operator.name,
@@ -136,73 +131,13 @@ def _gemm(builder: GraphBuilder, operator: Operator) -> None:
         )
 
 
-def _matrix_steps(flip: bool) -> tuple[Step, ...]:
-    return (Step(transpose=(1, 0)),) if flip else ()
-
-
-def _expect_inner(operator: Operator, left: int, right: int) -> None:
-    if left != right:
-        raise ShapeError(
-            f"operator {operator.name}: expected the same inner size on both sides, got {left} and {right}"
-        )
-
-
-def _linear(
-    builder: GraphBuilder,
-    operator: Operator,
-    x: str,
-    weight: str,
-    rows: int,
-    inner: int,
-    out_features: int,
-    *steps: Step,
-) -> None:
-    """A product with constant weights; ``rows`` are the positions it is applied to."""
-    heads = operator.metadata.get("simsparse.heads", "0")
-    axis = operator.metadata.get("simsparse.head_axis", "m")
-    attributes: dict[str, Attribute] = {
-        "out_features": out_features,
-        "heads": int(heads) if heads.isdecimal() and len(heads) < 6 else 0,
-        "head_axis": axis if axis in ("m", "k") else "m",
-    }
-    source = builder.view(builder.read(x), (rows, inner))
-    shape = infer_shape(Op.LINEAR, ((rows, inner),), attributes)
-    made = builder.add(operator.name, Op.LINEAR, (source,), shape, **attributes)
-    builder.view(made, builder.shape(operator.outputs[0]), output=operator.outputs[0])
-    builder.set_weight(operator.name, weight, *steps, Step(reshape=(out_features, inner)))
-
-
-def _grouped(
-    builder: GraphBuilder,
-    operator: Operator,
-    x: str,
-    weight: str,
-    sizes: tuple[int, int, int, int],
-    *steps: Step,
-) -> None:
-    """Products side by side, each with its own constant weights: a grouped convolution over one axis."""
-    batch, rows, inner, columns = sizes
-    source = builder.view(builder.read(x), (1, batch * inner, rows))
-    made = builder.add(
-        operator.name,
-        Op.CONV,
-        (source,),
-        (1, batch * columns, rows),
-        out_channels=batch * columns,
-        kernel=(1,),
-        groups=batch,
-    )
-    builder.view(made, builder.shape(operator.outputs[0]), output=operator.outputs[0])
-    builder.set_weight(operator.name, weight, *steps, Step(reshape=(batch * columns, inner)))
-
-
 def _matmul(builder: GraphBuilder, operator: Operator) -> None:
     a, b = operator.inputs[:2]
     left, right = builder.shape(a), builder.shape(b)
     left, right = (left if len(left) > 1 else (1, *left)), (right if len(right) > 1 else (*right, 1))
     out = builder.shape(operator.outputs[0])
     rows, inner, columns = left[-2], left[-1], right[-1]
-    _expect_inner(operator, inner, right[-2])
+    expect_inner(operator, inner, right[-2])
     batch = math.prod(out) // (rows * columns)
     if b in builder.constants:
         _one_sided(builder, operator, a, b, (left[:-2], right[:-2], batch), (rows, inner, columns), flip=True)
@@ -231,102 +166,18 @@ def _one_sided(
     rows, inner, columns = sizes
     if math.prod(w_leading) == 1:
         two = Step(reshape=(inner, columns) if flip else (columns, inner))
-        _linear(builder, operator, x, weight, rows * batch, inner, columns, two, *_matrix_steps(flip))
+        linear(builder, operator, x, weight, rows * batch, inner, columns, two, *flip_steps(flip))
         return
     three = Step(
         reshape=(math.prod(w_leading), inner, columns) if flip else (math.prod(w_leading), columns, inner)
     )
     steps = (three, Step(transpose=(0, 2, 1))) if flip else (three,)
     if math.prod(x_leading) == 1:
-        _linear(builder, operator, x, weight, rows, inner, batch * columns, *steps)
+        linear(builder, operator, x, weight, rows, inner, batch * columns, *steps)
     elif math.prod(x_leading) == math.prod(w_leading) == batch:
-        _grouped(builder, operator, x, weight, (batch, rows, inner, columns), *steps)
+        grouped(builder, operator, x, weight, (batch, rows, inner, columns), *steps)
     else:
         raise RefusedError("a product with several weight matrices that are repeated by broadcasting")
-
-
-def _einsum(builder: GraphBuilder, operator: Operator) -> None:
-    """A sum over letters that two operands share, when it is a (batched) matrix product."""
-    terms, _, result = operator.text("equation", "").replace(" ", "").partition("->")
-    letters = terms.split(",")
-    if (
-        len(letters) != 2
-        or len(operator.inputs) != 2
-        or not (terms.replace(",", "") + result).isalpha()
-        or not result
-    ):
-        raise RefusedError("an Einsum other than a product of two tensors")
-    left, right = letters
-    shapes = [builder.shape(name) for name in operator.inputs]
-    if any(
-        len(set(term)) < len(term) or len(term) != len(shape)
-        for term, shape in zip(letters, shapes, strict=True)
-    ):
-        raise RefusedError("an Einsum other than a product of two tensors")
-    size = dict(zip(left, shapes[0], strict=True)) | dict(zip(right, shapes[1], strict=True))
-    batch = [x for x in left if x in right and x in result]
-    inner = [x for x in left if x in right and x not in result]
-    rows, columns = [x for x in left if x not in right], [x for x in right if x not in left]
-    if sorted(result) != sorted(batch + rows + columns):
-        raise RefusedError("an Einsum other than a product of two tensors")
-    b, r, i, c = (math.prod(size[x] for x in part) for part in (batch, rows, inner, columns))
-    x, w = operator.inputs
-    if w in builder.constants:
-        order = tuple(right.index(letter) for letter in (*batch, *columns, *inner))
-        _side_by_side(builder, operator, x, w, (b, r, i, c), Step(transpose=order))
-    elif x in builder.constants:
-        order = tuple(left.index(letter) for letter in (*batch, *rows, *inner))
-        _side_by_side(builder, operator, w, x, (b, c, i, r), Step(transpose=order))
-    else:
-        inputs = builder.view(builder.read(x), (b, r, i)), builder.view(builder.read(w), (b, i, c))
-        made = builder.add(operator.name, Op.MATMUL, inputs, (b, r, c))
-        builder.view(made, builder.shape(operator.outputs[0]), output=operator.outputs[0])
-
-
-def _side_by_side(
-    builder: GraphBuilder,
-    operator: Operator,
-    x: str,
-    weight: str,
-    sizes: tuple[int, int, int, int],
-    step: Step,
-) -> None:
-    batch, rows, inner, columns = sizes
-    if batch == 1:
-        _linear(builder, operator, x, weight, rows, inner, columns, step)
-    else:
-        _grouped(builder, operator, x, weight, sizes, step)
-
-
-def _attention(builder: GraphBuilder, operator: Operator) -> None:
-    """Scaled dot-product attention as two products and a softmax; query heads may share keys and values."""
-    if operator.given(4) or len(operator.outputs) > 1:
-        raise RefusedError("Attention with a cache of its own")
-    query, key, value = (builder.shape(name) for name in operator.inputs[:3])
-    if len(query) == 3:
-        heads, kv_heads = operator.integer("q_num_heads", 0), operator.integer("kv_num_heads", 0)
-    else:
-        heads, kv_heads = query[1], key[1]
-    if heads < 1 or kv_heads < 1 or heads % kv_heads or len({len(query), len(key), len(value)}) > 1:
-        raise ShapeError(
-            f"operator {operator.name}: expected heads that share keys evenly, got {heads} and {kv_heads}"
-        )
-    batch, queries, keys = query[0], query[-2], key[-2]
-    rows = heads // kv_heads * queries
-    inner = math.prod(query) // (batch * heads * queries)
-    columns = math.prod(value) // (batch * kv_heads * keys)
-    q, k, v = (builder.read(name) for name in operator.inputs[:3])
-    lead = (batch, kv_heads)
-    operands = builder.view(q, (*lead, rows, inner)), builder.view(k, (*lead, keys, inner))
-    scores = builder.add(
-        builder.part_name(operator.name, "scores"), Op.MATMUL, operands, (*lead, rows, keys), transpose_b=1
-    )
-    shares = builder.add(
-        builder.part_name(operator.name, "softmax"), Op.SOFTMAX, (scores,), (*lead, rows, keys)
-    )
-    operands = shares, builder.view(v, (*lead, keys, columns))
-    made = builder.add(builder.part_name(operator.name, "mix"), Op.MATMUL, operands, (*lead, rows, columns))
-    builder.view(made, builder.shape(operator.outputs[0]), output=operator.outputs[0])
 
 
 PRODUCTS: Mapping[str, Translate] = MappingProxyType(
@@ -335,7 +186,7 @@ PRODUCTS: Mapping[str, Translate] = MappingProxyType(
         "ConvTranspose": _transposed_convolution,
         "Gemm": _gemm,
         "MatMul": _matmul,
-        "Einsum": _einsum,
-        "Attention": _attention,
+        "Einsum": einsum,
+        "Attention": attention,
     }
 )

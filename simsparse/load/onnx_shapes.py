@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simsparse.errors import FileError
+from simsparse.load.onnx_constants import Stored
 from simsparse.load.onnx_dims import MAX_ELEMENTS
-from simsparse.load.onnx_file import OnnxFile, Stored
+from simsparse.load.onnx_file import OnnxFile
 from simsparse.load.onnx_fold import MAX_VALUES, fold
 from simsparse.load.onnx_order import replace_nodes
 from simsparse.load.onnx_tensors import StoredTensor

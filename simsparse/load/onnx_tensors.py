@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simsparse.errors import FileError
+from simsparse.load.onnx_text import clean, mistake
 from simsparse.load.onnx_wire import Span
 
 Proto = Any  # onnx has no complete type hints: a protobuf message
@@ -126,6 +127,15 @@ def find_tensor(proto: Proto, span: Span | None, path: Path, name: str) -> Store
     return StoredTensor(**where, path=str(path), is_message=True, message=proto.SerializeToString())
 
 
+def holds_values(proto: Proto) -> bool:
+    """Whether the message has values of its own, or says where they are."""
+    return proto.HasField("raw_data") or proto.data_location == _EXTERNAL or _held(proto) > 0
+
+
+def _held(proto: Proto) -> int:
+    return max(len(getattr(proto, field)) for field in _DATA_FIELDS)
+
+
 def held_tensor(name: str, values: Array, path: Path) -> StoredTensor:
     """A small tensor that is no part of the file, as one that is."""
     from onnx import numpy_helper
@@ -195,7 +205,7 @@ def _external(proto: Proto, path: Path, name: str) -> tuple[Path, int, int]:
     size = target.stat().st_size
     length = size - offset if length is None else length
     if offset < 0 or length < 0 or offset + length > size:
-        expected = f"{max(offset, 0) + max(length, 0):,} bytes in {_short(target.name)}"
+        expected = f"{max(offset, 0) + max(length, 0):,} bytes in {clean(target.name)}"
         raise _mistake(
             str(path),
             name,
@@ -222,7 +232,7 @@ def _inside_folder(location: str, path: Path, name: str) -> Path:
             str(path),
             name,
             expected,
-            f'"{_short(location)}"',
+            f'"{clean(location)}"',
             "put the data file beside the model and save it with a plain name",
         )
     try:
@@ -230,14 +240,14 @@ def _inside_folder(location: str, path: Path, name: str) -> Path:
         regular = target.is_file()
     except (OSError, ValueError, RuntimeError):
         raise _mistake(
-            str(path), name, f'external data file "{_short(location)}"', "none", "put it beside the model"
+            str(path), name, f'external data file "{clean(location)}"', "none", "put it beside the model"
         ) from None
     if not any(target.is_relative_to(folder) for folder in (path.parent.resolve(), path.resolve().parent)):
         raise _mistake(
             str(path),
             name,
             expected,
-            f'"{_short(location)}", a link out of it',
+            f'"{clean(location)}", a link out of it',
             "copy the file itself into the folder",
         )
     if not regular:
@@ -245,7 +255,7 @@ def _inside_folder(location: str, path: Path, name: str) -> Path:
             str(path),
             name,
             "a regular file as external data",
-            f'"{_short(location)}"',
+            f'"{clean(location)}"',
             "put the data file beside the model",
         )
     return target
@@ -266,11 +276,5 @@ def _values(stored: StoredTensor, data: bytes) -> Array:
         raise _mistake(stored.path, stored.name, expected, got, _DAMAGED) from None
 
 
-def _short(text: str) -> str:
-    """Untrusted text, cut and made printable."""
-    clean = "".join(c if c.isprintable() else "?" for c in text[:80])
-    return clean + ("…" if len(text) > 80 else "")
-
-
 def _mistake(path: str, name: str, expected: str, got: str, way_out: str) -> FileError:
-    return FileError([f"{path}: tensor {_short(name)}: expected {expected}, got {got} ({way_out})"])
+    return mistake(path, f"tensor {clean(name)}", expected, got, way_out)

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable
+from pathlib import Path
+
+from simsparse.errors import FileError
 
 _MAX_LENGTH = 200
 _ACTING = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})  # controls, formats, surrogates, line breaks
@@ -22,6 +25,11 @@ def clean(name: str) -> str:
         "�" if unicodedata.category(letter) in _ACTING else letter for letter in name[:_MAX_LENGTH]
     )
     return shown + "…" if len(name) > _MAX_LENGTH else shown
+
+
+def mistake(path: str | Path, where: str, expected: str, got: str, way_out: str) -> FileError:
+    """One mistake of a file: where, what was expected and found, and the way out."""
+    return FileError([f"{path}: {where}: expected {expected}, got {got} ({way_out})"])
 
 
 class UniqueNames:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from simsparse.errors import FileError
 from simsparse.ir import WeightArray
-from simsparse.load.onnx_file import Stored
+from simsparse.load.onnx_constants import Stored
 from simsparse.load.onnx_fold import attribute_values
 from simsparse.load.onnx_tensors import StoredTensor
 from simsparse.load.onnx_text import clean

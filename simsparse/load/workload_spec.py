@@ -19,8 +19,9 @@
 
 A layer reads the one before it unless ``from`` names others; ``then`` appends operations without attributes.
 A block puts its name before those of its layers; without a name they stand as if written in its place.
-``repeat`` writes a block out several times, counting ``i`` from ``first``; ``count`` says that so many identical
-ones follow each other, which are simulated once. Attributes are those of :class:`simsparse.load.graph.Op`.
+``repeat`` writes a block out several times, counting ``i`` from ``first``; ``count`` says that so many
+identical ones follow each other, which are simulated once. Attributes are those of
+:class:`simsparse.load.graph.Op`.
 """
 
 from __future__ import annotations

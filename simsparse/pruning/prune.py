@@ -56,6 +56,7 @@ def prune(
     """
     chosen = find_criterion(criterion)
     profile = _profile(allocation, workload)
+    unused_number = profile if pattern is not None else None
     if pattern is None and profile is not None:
         pattern = Unstructured(1.0 - (profile.overall_density or 0.0))
     if pattern is None or isinstance(pattern, Dense):
@@ -73,7 +74,7 @@ def prune(
         densities = {layer.name: table[layer.name] for layer in layers}
     else:
         densities = _allocate(str(allocation), layers, pattern, tiles, workload, chosen, seed)
-    said += notes.about_pattern(pattern, allocation, profile, layers)
+    said += notes.about_pattern(pattern, allocation, unused_number, layers)
     if profile is not None:
         gaps = [la.name for la in candidates if la.name not in densities]
         said += notes.about_profile(profile, gaps, workload)

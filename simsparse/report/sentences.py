@@ -67,7 +67,9 @@ def advice(run: Run, hardware: HardwareModel | None = None) -> str | None:
     if run.format != "auto" and (no_gain or "dram" in run.bound_by):
         return f"{call} --prune {_shell(run.pattern)} --format auto"
     if run.bound_by == "launch" and not run.model.startswith(("gemm:", "conv:")):
-        return f"{call} --prune {_shell(run.pattern)} --batch {4 * run.batch}  (starting layers costs most of the time)"
+        return (
+            f"{call} --prune {_shell(run.pattern)} --batch {4 * run.batch}  (starting layers takes the time)"
+        )
     return None
 
 

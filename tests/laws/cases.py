@@ -16,7 +16,15 @@ from simsparse.pattern import parse_pattern
 from simsparse.pruning.masks import prune_matrix
 
 MACHINES = names("hardware")
-PATTERNS = ("dense", "unstructured:0.5", "unstructured:0.93", "2:4", "block:4x1:0.7", "filter:0.5", "channel:0.5")
+PATTERNS = (
+    "dense",
+    "unstructured:0.5",
+    "unstructured:0.93",
+    "2:4",
+    "block:4x1:0.7",
+    "filter:0.5",
+    "channel:0.5",
+)
 
 
 @dataclass(frozen=True)
@@ -55,7 +63,11 @@ def gemms(draw: st.DrawFn) -> Layer:
 def convolutions(draw: st.DrawFn) -> Layer:
     """Convolutions: plain, strided, grouped and depthwise."""
     channels, groups = draw(st.sampled_from([(8, 1), (8, 2), (8, 8), (3, 1)]))
-    kernel, stride, size = draw(st.sampled_from([1, 3])), draw(st.sampled_from([1, 2])), draw(st.integers(3, 9))
+    kernel, stride, size = (
+        draw(st.sampled_from([1, 3])),
+        draw(st.sampled_from([1, 2])),
+        draw(st.integers(3, 9)),
+    )
     padding = kernel // 2
     out = (size + 2 * padding - kernel) // stride + 1
     conv = ConvShape(

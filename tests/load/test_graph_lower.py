@@ -206,7 +206,7 @@ def test_a_batch_norm_after_a_convolution_is_folded() -> None:
         graph_of({"x": (1, 2, 4, 4)}, ("c", Op.CONV, ("x",), CONV), ("bn", Op.BATCH_NORM, ("c",), {}))
     )
     assert [layer.name for layer in workload.layers] == ["c"]
-    assert workload.notes == ("1 batch norms are folded into the products before them, as for inference",)
+    assert workload.notes == ("batch norms folded into the products before them, as for inference: 1",)
 
 
 def test_a_batch_norm_is_priced_where_folding_would_change_another_reader() -> None:

@@ -195,7 +195,11 @@ def test_token_inputs_are_whole_numbers(here: Path) -> None:
 
 
 def test_attributes_reach_the_node(here: Path) -> None:
-    body = "layers: [{op: conv, out_channels: 4, kernel: [3, 1], padding: [1, 0], bias: true}, {op: reduce, axes: [2, -1], how: max}]"
+    body = """
+    layers:
+      - {op: conv, out_channels: 4, kernel: [3, 1], padding: [1, 0], bias: true}
+      - {op: reduce, axes: [2, -1], how: max}
+    """
     conv, reduce = read(here, body, IMAGE).nodes
     assert dict(conv.attributes) == {"out_channels": 4, "kernel": (3, 1), "padding": (1, 0), "bias": 1}
     assert dict(reduce.attributes) == {"axes": (2, -1), "how": "max"}
@@ -299,11 +303,12 @@ def test_all_mistakes_of_a_file_at_once(here: Path) -> None:
       - {op: linear, name: last, from: image, out_features: 0}
     """
     assert mistakes(here, body, IMAGE) == (
-        "tiny.yaml:9:9: blocks.net.layers[0]: n0.a: conv: expected a kernel that fits the padded image, "
+        "tiny.yaml:10:9: blocks.net.layers[0]: n0.a: conv: expected a kernel that fits the padded image, "
         "got 9x9 on 8x8 (pad more or shrink the kernel)",
-        "tiny.yaml:11:9: blocks.net.layers[2]: n0.b: conv: expected channels divisible by groups=2, got 3 in, 5 out",
-        'tiny.yaml:14:30: layers[1].from: expected a layer before this one, got "imag" (did you mean image?)',
-        "tiny.yaml:16:5: layers[3]: last: linear: expected out_features >= 1, got 0",
+        "tiny.yaml:12:9: blocks.net.layers[2]: n0.b: conv: expected channels divisible by groups=2, "
+        "got 3 in, 5 out",
+        'tiny.yaml:15:32: layers[1].from: expected a layer before this one, got "imag" (did you mean image?)',
+        "tiny.yaml:17:5: layers[3]: last: linear: expected out_features >= 1, got 0",
     )
 
 

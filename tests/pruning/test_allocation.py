@@ -50,7 +50,20 @@ def test_erk_meets_its_budget_and_keeps_the_order_of_shares(
     below = [name for name in share if found[name] < 1]
     for name in below:
         assert found[name] * share[below[0]] == pytest.approx(found[below[0]] * share[name], abs=1e-9)
-        assert all(share[name] <= share[other] for other in share if found[other] == 1)
+        # a layer is dense only where its share of the budget would pass 1
+        assert all(
+            found[name] * share[other] >= share[name] * (1 - 1e-9) for other in share if found[other] == 1
+        )
+
+
+def test_erk_makes_no_layer_dense_that_fits() -> None:
+    layers = layers_of([(10, 10, 1), (10, 11, 1), (100, 100, 1)])
+    budget = (
+        1217  # Σ share × weights = 20 + 21 + 200 = 241, so the scale is 5.0498: only 5.0498 × 0.2 passes 1
+    )
+    scale = (budget - 100) / (21 + 200)
+    expected = {"l0": 1.0, "l1": scale * 21 / 110, "l2": scale * 200 / 10000}
+    assert erk(layers, budget / 10210) == pytest.approx(expected)
 
 
 def test_erk_is_the_published_one_layer_by_layer(resnet50: Workload) -> None:

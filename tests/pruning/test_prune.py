@@ -241,6 +241,7 @@ def test_a_profile_gives_each_layer_its_own_share(alexnet: Workload) -> None:
     assert pruned.activation_density(conv2) == pytest.approx((0.906464335 + 0.96539209) / 2)
     assert "profile scnn: not in it and left dense: fc6, fc7, fc8" in pruned.notes
     assert any(note.startswith("profile scnn: AlexNet, pruned as Han") for note in pruned.notes)
+    assert not any("not the number in" in note for note in pruned.notes)
 
 
 def test_a_profile_under_nm_only_gives_activations(alexnet: Workload) -> None:
