@@ -2,10 +2,10 @@
 
     python benchmarks/simulate_speed.py [--peers] [--csv FILE]
 
-Prints, for ResNet-50 at 90 % unstructured on every bundled machine: CPU seconds from masks to report in a warm
-process, CPU and wall seconds and peak memory of the whole command in a fresh process (imports, cached kernels, seeded
-weights, masks); then tiles per second of both engines, the time over four sizes, and Llama-2-7B. With ``--peers`` the
-same layers run dense in SCALE-Sim v3 in an environment of its own.
+Prints, for ResNet-50 at 90 % unstructured on every bundled machine: CPU seconds from masks to report in a
+warm process, CPU and wall seconds and peak memory of the whole command in a fresh process (imports, cached
+kernels, seeded weights, masks); then tiles per second of both engines, the time over four sizes, and
+Llama-2-7B. With ``--peers`` the same layers run dense in SCALE-Sim v3 in an environment of its own.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from simsparse.pattern import parse_pattern
 from simsparse.plan import Channel, Plan, Stream, TileKind
 from simsparse.pruning.prune import prune
 from simsparse.pruning.pruned import Pruned
-from simsparse.report.json import run_to_json
+from simsparse.report.json import to_json
 from simsparse.simulate import simulate_pruned
 
 PATTERN = "unstructured:0.9"
@@ -86,10 +86,16 @@ def machines() -> list[dict[str, object]]:
     rows: list[dict[str, object]] = []
     for name in names("hardware"):
         simulate_pruned(pruned, on=name)
-        warm = cpu_s(lambda name=name: run_to_json(simulate_pruned(pruned, on=name)))  # type: ignore[misc]
+        warm = cpu_s(lambda name=name: to_json(simulate_pruned(pruned, on=name)))  # type: ignore[misc]
         wall, cpu, peak = fresh_process("simulate", "resnet50", "--on", name, "--prune", PATTERN)
         rows.append(
-            {"machine": name, "warm_cpu_s": warm, "cold_wall_s": wall, "cold_cpu_s": cpu, "cold_peak_mb": peak}
+            {
+                "machine": name,
+                "warm_cpu_s": warm,
+                "cold_wall_s": wall,
+                "cold_cpu_s": cpu,
+                "cold_peak_mb": peak,
+            }
         )
         print(f"{name:18} {warm:10.2f} {wall:11.2f} {cpu:11.2f} {peak:9.0f}", flush=True)
     return rows
@@ -135,7 +141,9 @@ def peer() -> None:
         root = Path(folder)
         venv.create(root / "env", with_pip=True)
         python = str(root / "env" / "bin" / "python")
-        subprocess.run([python, "-m", "pip", "install", "-q", *PEER_PACKAGES], check=True, stderr=subprocess.DEVNULL)
+        subprocess.run(
+            [python, "-m", "pip", "install", "-q", *PEER_PACKAGES], check=True, stderr=subprocess.DEVNULL
+        )
         (root / "resnet50.csv").write_text(_topology())
         (root / "scale.cfg").write_text(_CONFIGURATION)
         (root / "run.py").write_text(_PEER_SCRIPT)
@@ -152,18 +160,33 @@ def peer() -> None:
             print(f"SCALE-Sim v3 gave no report (exit {done.returncode}): {done.stderr.strip()[-300:]}")
             return
         rows = list(csv.reader(reports[0].read_text().splitlines()))
-        column = next(i for i, title in enumerate(rows[0]) if title.strip().lower().startswith("total cycles"))
+        column = next(
+            i for i, title in enumerate(rows[0]) if title.strip().lower().startswith("total cycles")
+        )
         cycles = sum(float(row[column]) for row in rows[1:] if len(row) > column)
-        print(f"SCALE-Sim v3, dense ResNet-50, {len(rows) - 1} layers: {cpu:.1f} s CPU, {wall:.1f} s wall, {cycles:.0f} cycles")
+        print(
+            f"SCALE-Sim v3, dense ResNet-50, {len(rows) - 1} layers:"
+            f" {cpu:.1f} s CPU, {wall:.1f} s wall, {cycles:.0f} cycles"
+        )
 
 
 def _topology() -> str:
-    lines = ["Layer name, IFMAP Height, IFMAP Width, Filter Height, Filter Width, Channels, Num Filter, Strides,"]
+    lines = [
+        "Layer name, IFMAP Height, IFMAP Width, Filter Height, Filter Width, Channels, Num Filter, Strides,"
+    ]
     for layer in load_model("resnet50").layers:
         conv = layer.conv
         if conv is not None:
             height, width = conv.in_height + 2 * conv.padding[0], conv.in_width + 2 * conv.padding[1]
-            shape = (height, width, conv.kernel_height, conv.kernel_width, conv.in_channels, layer.m, conv.stride[0])
+            shape = (
+                height,
+                width,
+                conv.kernel_height,
+                conv.kernel_width,
+                conv.in_channels,
+                layer.m,
+                conv.stride[0],
+            )
             lines.append(f"{layer.name.replace('.', '_')}, {', '.join(map(str, shape))},")
         elif layer.kind.has_weights:
             lines.append(f"{layer.name}, 1, 1, 1, 1, {layer.k}, {layer.m}, 1,")
@@ -206,17 +229,22 @@ UseRamulatorTrace: False
 """
 _PEER_SCRIPT = """import sys
 from scalesim.scale_sim import scalesim
-scalesim(save_disk_space=True, verbose=False, config=sys.argv[1], topology=sys.argv[2], layout="", input_type_gemm=False).run_scale(top_path=sys.argv[3])
+scalesim(save_disk_space=True, verbose=False, config=sys.argv[1], topology=sys.argv[2], layout="",
+input_type_gemm=False).run_scale(top_path=sys.argv[3])
 """
 
 
 def main() -> None:
     """Run everything and print it."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--peers", action="store_true", help="run SCALE-Sim v3 on the same layers (minutes)")
     parser.add_argument("--csv", type=Path, help="write the table of machines here")
     options = parser.parse_args()
-    print(f"{'ResNet-50 at 90 %':18} {'warm CPU s':>10} {'cold wall s':>11} {'cold CPU s':>11} {'peak MB':>9}")
+    print(
+        f"{'ResNet-50 at 90 %':18} {'warm CPU s':>10} {'cold wall s':>11} {'cold CPU s':>11} {'peak MB':>9}"
+    )
     rows = machines()
     if options.csv:
         with options.csv.open("w", newline="") as file:

@@ -116,7 +116,7 @@ class LayerRunner:
             dtype=self.dtype,
             ignore_capacity=ignore_capacity,
         )
-        return self._result(layer, plan_layer(task), weights, activations.density, str(candidate))
+        return self._result(layer, plan_layer(task), weights, activations.density, _short(candidate))
 
     def _result(
         self,
@@ -166,6 +166,13 @@ class LayerRunner:
                 macs_skipped=planned.macs_skipped,
             ),
         )
+
+
+def _short(candidate: SparseFormat) -> str:
+    """The format's name with its shape, such as ``nm:2:4`` or ``csr``; index widths are the machine's
+    matter.
+    """
+    return ":".join(part for part in str(candidate).split(":") if "=" not in part)
 
 
 def _channel_counts(planned: LayerPlan, ran: Execution) -> Counts:

@@ -93,10 +93,14 @@ def kept_blocks(mask: BoolArray, rows: int, columns: int) -> BoolArray:
     """(block rows, block columns): which blocks of ``rows`` x ``columns`` hold a kept weight."""
     height, width = mask.shape
     kept = np.zeros(((height + rows - 1) // rows, (width + columns - 1) // columns), dtype=np.bool_)
-    for i in range(height):
+    used = np.zeros(width, dtype=np.bool_)
+    for block_row in range(len(kept)):
+        used[:] = False
+        for i in range(block_row * rows, min((block_row + 1) * rows, height)):
+            for c in range(width):
+                used[c] |= mask[i, c]
         for c in range(width):
-            if mask[i, c]:
-                kept[i // rows, c // columns] = True
+            kept[block_row, c // columns] |= used[c]
     return kept
 
 

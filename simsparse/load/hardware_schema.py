@@ -45,10 +45,6 @@ def _definitions() -> dict[str, Any]:
     return {
         "Number": _record({"value": number, **_SOURCE}, ["value", "source"]),
         "Integer": _record({"value": {"type": "integer"}, **_SOURCE}, ["value", "source"]),
-        "Integers": _record(
-            {"value": {"type": "array", "items": {"type": "integer"}}, **_SOURCE}, ["value", "source"]
-        ),
-        "Numbers": _record({"value": {"type": "array", "items": number}, **_SOURCE}, ["value", "source"]),
         "TableEntry": _record(entry, ["table", "entry"]),
     }
 
@@ -67,9 +63,8 @@ def _sourced(schema: Any) -> Any:
     kind = schema.get("type")
     if kind in ("number", "integer"):
         return _ref(kind.title())
-    items = schema.get("items")
-    if kind == "array" and isinstance(items, Mapping) and items.get("type") in ("number", "integer"):
-        return _ref(f"{items['type'].title()}s")
+    if kind == "array" and _of_numbers(schema):
+        return _record({"value": schema, **_SOURCE}, ["value", "source"])
     if "anyOf" in schema:
         choices = [_sourced(item) for item in schema["anyOf"] if item.get("type") != "null"]
         return choices[0] if len(choices) == 1 else {"anyOf": choices}
@@ -83,6 +78,11 @@ def _sourced(schema: Any) -> Any:
         if "family" in walked["properties"]:
             walked["required"] = ["family", *walked.get("required", [])]
     return walked
+
+
+def _of_numbers(array: Mapping[str, Any]) -> bool:
+    items = [*array.get("prefixItems", ()), *([array["items"]] if "items" in array else ())]
+    return bool(items) and all(item.get("type") in ("number", "integer") for item in items)
 
 
 def _record(properties: dict[str, Any], required: list[str]) -> dict[str, Any]:

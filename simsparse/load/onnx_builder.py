@@ -1,4 +1,4 @@
-"""What the translation of ONNX operators writes to: the nodes of an operator graph and the weights beside it."""
+"""What the translation of ONNX operators writes to: nodes of an operator graph, and weights beside it."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ class GraphBuilder:
         return shape
 
     def read(self, tensor: str) -> str:
-        """The graph tensor to read ``tensor`` from: a constant becomes a learned tensor, the unknown an input."""
+        """``tensor`` as a tensor of the graph: a constant becomes a learned one, the unknown an input."""
         shape = self.shape(tensor)
         if tensor not in self._made:
             self._made[tensor] = shape

@@ -21,7 +21,7 @@ _INT64 = 7
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SparseTensor:
-    """A ``sparse_initializer``: ``values`` (nnz,) at ``indices``, linear (nnz,) or coordinates (nnz, rank)."""
+    """A ``sparse_initializer``: ``values`` (nnz,) at ``indices``, (nnz,) linear or (nnz, rank)."""
 
     shape: tuple[int, ...]
     values: StoredTensor
@@ -34,7 +34,7 @@ Stored = StoredTensor | SparseTensor
 def find_constants(
     graph: Proto, skeleton: Skeleton, large: Mapping[str, Span], path: Path
 ) -> dict[str, Stored]:
-    """All constants, each checked against the bytes of the file; ``large`` are ``Constant`` values left there.
+    """All constants, each checked against the bytes there are; ``large``: ``Constant`` values not read.
 
     Raises
     ------
@@ -108,7 +108,7 @@ def _find_sparse(proto: Proto, spans: Mapping[int, Span], path: Path) -> SparseT
 
 
 def list_constants(graph: Proto, tensors: Mapping[str, Stored]) -> None:
-    """Make every constant an initialiser and nothing else, for inference to find; large ones have a shape only."""
+    """Make every constant an initialiser only, for inference to find; large ones have a shape only."""
     for node in graph.node:
         value = _value(node)
         if value is not None and node.output[0] in tensors:

@@ -1,7 +1,7 @@
-"""Sizes of a model's inputs: the batch and sequence dimensions that a file leaves open get their numbers here.
+"""Sizes of a model's inputs: batch and sequence dimensions that a file leaves open get their numbers here.
 
-A decoder with a key-value cache has a dimension called ``past…``. Its cache then holds ``seq`` tokens and the new
-sequence is one token long: a decode step.
+A decoder with a key-value cache has a dimension called ``past…``. Its cache then holds ``seq`` tokens and the
+new sequence is one token long: a decode step.
 """
 
 from __future__ import annotations

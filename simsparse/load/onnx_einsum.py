@@ -1,4 +1,4 @@
-"""Einsum as the matrix product it most often is, and Attention as the two products and the softmax inside it."""
+"""Einsum as the matrix product it most often is, Attention as the two products and the softmax inside."""
 
 from __future__ import annotations
 

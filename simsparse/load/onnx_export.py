@@ -32,11 +32,11 @@ _SMALL = 4096  # tensors below this stay inside the model: shape inference reads
 def export_onnx(
     graph: Graph, weights: Weights, path: str | Path, *, seed: int = 0, max_bytes: int | None = MAX_BYTES
 ) -> None:
-    """Write ``graph`` with ``weights`` to ``path``, for a runtime to run and for :func:`load_onnx` to read back.
+    """Write ``graph`` with ``weights`` to ``path``, for runtimes to run and :func:`load_onnx` to read back.
 
     Nodes with a count are written out, named ``name.0``, ``name.1`` …, each with its own copy of the weights.
-    Biases, embeddings and other learned tensors are small seeded values; norms have scale 1 and shift 0. Weights
-    above 1.5 GB in all lie in ``path`` + ``.data``. The files appear complete or not at all.
+    Biases, embeddings and other learned tensors are small seeded values; norms have scale 1 and shift 0.
+    Weights above 1.5 GB in all lie in ``path`` + ``.data``. The files appear complete or not at all.
 
     Parameters
     ----------

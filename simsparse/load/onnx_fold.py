@@ -1,8 +1,8 @@
 """Shape arithmetic: the small integer tensors from which a model computes its own shapes.
 
-Exporters write ``x.reshape(b, -1)`` as Shape, Gather, Concat and Reshape. With the input sizes known all of this
-is constant. ONNX's shape inference follows the common operators; those it gives up on are evaluated here on at
-most ``MAX_VALUES`` numbers each.
+Exporters write ``x.reshape(b, -1)`` as Shape, Gather, Concat and Reshape. With the input sizes known all of
+this is constant. ONNX's shape inference follows the common operators; those it gives up on are evaluated
+here, on at most ``MAX_VALUES`` numbers each.
 
 Source: https://onnx.ai/onnx/operators/ (meaning of each operator).
 """
@@ -30,7 +30,7 @@ class _CannotFoldError(Exception):
 
 
 def fold(node: Proto, inputs: Sequence[Array | None]) -> Array | None:
-    """The value that ``node`` makes of constant ``inputs``, or ``None`` where it is not small shape arithmetic.
+    """The value that ``node`` makes of constant ``inputs``, or ``None`` if it is no small shape arithmetic.
 
     ``inputs`` has ``None`` for an optional input that is left out.
     """

@@ -1,4 +1,4 @@
-"""Functions that exported files carry for what has no ONNX operator: any runtime runs them, the import knows them."""
+"""Functions in exported files for what has no ONNX operator: any runtime runs them, the import knows them."""
 
 from __future__ import annotations
 

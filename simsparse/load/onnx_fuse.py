@@ -1,8 +1,8 @@
 """Composed activations and normalisations, found again: x · sigmoid(x) is one SiLU, not two operators.
 
 Exporters write an activation or a norm as the arithmetic it is made of. Every compiler joins these operators
-into one kernel, and so does the price: a cluster of element-by-element operators that reads one tensor, gives one
-of the same shape and is read nowhere inside becomes one operator when its ingredients are those of a known one.
+into one kernel, and so does the price: a cluster of element-by-element operators that reads one tensor, gives
+one of the same shape and is read nowhere inside becomes one operator if it has a known one's ingredients.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ _TELLING = frozenset(key for recipe in _RECIPES for key in recipe.telling) - set
 def fuse(
     nodes: Sequence[Proto], constants: Set[str], shapes: Mapping[str, Shape], kept: Set[str]
 ) -> list[Proto]:
-    """``nodes`` with composed functions joined; ``kept`` are tensors that must stay, such as graph outputs."""
+    """``nodes`` with composed functions joined; ``kept`` are tensors that must stay: the graph outputs."""
     if not any(node.op_type in _TELLING for node in nodes):
         return list(nodes)
     search = _Search(nodes, constants, shapes, kept)

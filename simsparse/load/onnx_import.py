@@ -1,7 +1,8 @@
 """An ONNX file as a workload: ``load_onnx(path)``.
 
-open (safely) → set the open sizes → infer shapes → translate operators to the graph that workload files use, too
-→ lower. What cannot be simulated is listed with its share of the multiply-adds, never dropped in silence.
+open (safely) → set the open sizes → infer shapes → translate operators to the graph that workload files
+become, too → lower. What cannot be simulated is listed with its share of the multiply-adds, never dropped in
+silence.
 """
 
 from __future__ import annotations
@@ -46,8 +47,8 @@ def load_onnx(path: str | Path, *, batch: int | None = None, seq: int | None = N
     Returns
     -------
     Workload
-        One layer per operator that does something, named like it; ``weights`` has an ``(m, k)`` array for each
-        layer whose weights the file holds.
+        One layer per operator that does something, named like it; ``weights`` has an ``(m, k)`` array for
+        each layer whose weights the file holds.
 
     Raises
     ------

@@ -16,7 +16,7 @@ Key = tuple[str, str]
 
 
 def inline_functions(model: Proto, path: Path) -> Proto:
-    """``model`` with its functions written out; those that exported files carry stay, the translation knows them.
+    """``model`` with its functions written out, but for our own, which the translation knows.
 
     Raises
     ------

@@ -75,5 +75,6 @@ def expect_shape(operator: Operator, computed: Shape, inferred: Shape) -> None:
     """Raise if shape inference found another output than the operator computes."""
     if computed != inferred:
         raise ShapeError(
-            f"operator {operator.name}: expected an output of {shape_text(computed)}, got {shape_text(inferred)}"
+            f"operator {operator.name}: expected an output of {shape_text(computed)}, "
+            f"got {shape_text(inferred)}"
         )

@@ -7,16 +7,11 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from simsparse.errors import ShapeError
-from simsparse.load.graph import Attribute, Op, Shape
+from simsparse.load.graph import Attribute, Op
 from simsparse.load.onnx_builder import GraphBuilder, Operator, RefusedError
+from simsparse.load.onnx_movement import append, concat, copy, first_input, gather, transpose, view
 
 Translate = Callable[[GraphBuilder, Operator], None]
-
-
-def _first_input(builder: GraphBuilder, operator: Operator) -> str:
-    if not operator.given(0):
-        raise ShapeError(f"operator {operator.name} ({operator.type}): expected an input, got none")
-    return builder.read(operator.inputs[0])
 
 
 def _one(op: Op, **attributes: Attribute) -> Translate:
@@ -27,7 +22,7 @@ def _one(op: Op, **attributes: Attribute) -> Translate:
         builder.add(
             operator.name,
             op,
-            (_first_input(builder, operator),),
+            (first_input(builder, operator),),
             shape,
             operator.outputs[0],
             **attributes,
@@ -87,81 +82,6 @@ def _is_bias(builder: GraphBuilder, operator: Operator) -> bool:
     return len(bias) == len(shape) and math.prod(bias) == bias[axis] == shape[axis]
 
 
-def _view(builder: GraphBuilder, operator: Operator) -> None:
-    builder.view(
-        _first_input(builder, operator), builder.shape(operator.outputs[0]), output=operator.outputs[0]
-    )
-
-
-def _copy(builder: GraphBuilder, operator: Operator) -> None:
-    """Part of a tensor, or more than one copy of it; with several outputs, one part each."""
-    source = _first_input(builder, operator)
-    for index, output in enumerate(operator.outputs):
-        if output and builder.readers(output):
-            name = (
-                operator.name if len(operator.outputs) == 1 else builder.part_name(operator.name, str(index))
-            )
-            shape = builder.shape(output)
-            builder.add(name, Op.COPY, (source,), shape, output, shape=shape)
-
-
-def _transpose(builder: GraphBuilder, operator: Operator) -> None:
-    """A copy, unless only axes of size 1 move or the product beside it can read or write the other order."""
-    source = _first_input(builder, operator)
-    shape, out = builder.shape(source), builder.shape(operator.outputs[0])
-    axes = operator.integers("perm", tuple(range(len(shape)))[::-1])
-    is_free = operator.metadata.get("simsparse.free") == "1" or _keeps_order(shape, axes)
-    if is_free or _joins_product(builder, operator, axes):
-        builder.view(source, out, output=operator.outputs[0])
-    else:
-        builder.add(operator.name, Op.TRANSPOSE, (source,), out, operator.outputs[0], axes=axes)
-
-
-def _joins_product(builder: GraphBuilder, operator: Operator, axes: tuple[int, ...]) -> bool:
-    """Whether it splits or merges heads beside a product, or only products of activations read it."""
-    producer = builder.producers.get(operator.inputs[0])
-    after = producer is not None and producer.op in (Op.LINEAR, Op.MATMUL) and axes == (0, 2, 1, 3)
-    joins = after or (2 < len(axes) < 5 and builder.feeds_products(operator.outputs[0]))
-    builder.free_transposes += joins
-    return joins
-
-
-def _keeps_order(shape: Shape, axes: tuple[int, ...]) -> bool:
-    """Whether only axes of size 1 change places."""
-    moved = [axis for axis in axes if 0 <= axis < len(shape) and shape[axis] > 1]
-    return moved == sorted(moved)
-
-
-def _gather(builder: GraphBuilder, operator: Operator) -> None:
-    """Rows of a constant table by run-time indices are an embedding; otherwise a part is copied."""
-    table, indices = operator.inputs[:2]
-    out, output = builder.shape(operator.outputs[0]), operator.outputs[0]
-    if table in builder.constants and indices not in builder.constants and operator.integer("axis", 0) == 0:
-        sizes = builder.shape(table)
-        builder.add(
-            operator.name,
-            Op.EMBEDDING,
-            (builder.read(indices),),
-            out,
-            output,
-            vocab=sizes[0],
-            dim=math.prod(sizes[1:]),
-        )
-    else:
-        _copy(builder, operator)
-
-
-def _concat(builder: GraphBuilder, operator: Operator) -> None:
-    """Tensors side by side; a model input called past or cache with new positions behind it is not copied."""
-    names = [name for name in operator.inputs if name]
-    shape, axis = builder.shape(operator.outputs[0]), operator.integer("axis", 0)
-    if len(names) == 2 and len(shape) == 4 and axis in (-2, 2) and builder.is_cache(names[0]):
-        _append(builder, operator, 1)
-        return
-    sources = tuple(builder.read(name) for name in names)
-    builder.add(operator.name, Op.CONCAT, sources, shape, operator.outputs[0], axis=axis)
-
-
 def _clip(builder: GraphBuilder, operator: Operator) -> None:
     """A clip to [0, 6] is a ReLU6; the bounds are constants (or attributes before opset 11)."""
     low, high = (builder.scalar(operator, index, key) for index, key in ((1, "min"), (2, "max")))
@@ -172,7 +92,7 @@ def _clip(builder: GraphBuilder, operator: Operator) -> None:
 
 def _pool(op: Op) -> Translate:
     def translate(builder: GraphBuilder, operator: Operator) -> None:
-        source = _first_input(builder, operator)
+        source = first_input(builder, operator)
         axes = len(builder.shape(source)) - 2
         kernel = operator.integers("kernel_shape", ())
         if axes < 1 or len(kernel) != axes or min(kernel) < 1:
@@ -189,17 +109,6 @@ def _pool(op: Op) -> Translate:
 
 def _lrn(builder: GraphBuilder, operator: Operator) -> None:
     _one(Op.LRN, size=operator.integer("size", 5))(builder, operator)
-
-
-def _append(builder: GraphBuilder, operator: Operator, index: int) -> None:
-    """New positions, input ``index``, join a cache; only they are written."""
-    if not operator.given(index):
-        raise ShapeError(f"operator {operator.name}: expected new positions as input {index}, got none")
-    shape = builder.shape(operator.outputs[0])
-    if len(shape) < 2:
-        raise ShapeError(f"operator {operator.name}: expected a cache of two axes or more, got {len(shape)}")
-    source = builder.read(operator.inputs[index])
-    builder.add(operator.name, Op.CACHE_APPEND, (source,), shape, operator.outputs[0], length=shape[-2])
 
 
 def _table(translate: Translate, *types: str) -> dict[str, Translate]:
@@ -293,12 +202,12 @@ OPERATORS: Mapping[str, Translate] = MappingProxyType(
             "ArgMax",
             "ArgMin",
         ),
-        **_table(_view, "Identity", "Dropout", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "CastLike"),
-        "Transpose": _transpose,
-        "Concat": _concat,
-        "Gather": _gather,
+        **_table(view, "Identity", "Dropout", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "CastLike"),
+        "Transpose": transpose,
+        "Concat": concat,
+        "Gather": gather,
         **_table(
-            _copy,
+            copy,
             "Slice",
             "Split",
             "Pad",
@@ -309,8 +218,8 @@ OPERATORS: Mapping[str, Translate] = MappingProxyType(
             "DepthToSpace",
             "SpaceToDepth",
         ),
-        **_table(_copy, "Cast", "GatherElements", "GatherND", "Trilu", "ReverseSequence", "CenterCropPad"),
-        **_table(_copy, "ScatterND", "ScatterElements", "Scatter", "Compress", "GridSample"),
+        **_table(copy, "Cast", "GatherElements", "GatherND", "Trilu", "ReverseSequence", "CenterCropPad"),
+        **_table(copy, "ScatterND", "ScatterElements", "Scatter", "Compress", "GridSample"),
     }
 )
 FUNCTIONS: Mapping[str, Translate] = MappingProxyType(
@@ -322,8 +231,8 @@ FUNCTIONS: Mapping[str, Translate] = MappingProxyType(
         "LayerNorm": _one(Op.LAYER_NORM),
         "RmsNorm": _one(Op.RMS_NORM),
         "Rotary": _one(Op.ROTARY),
-        "CacheAppend": lambda builder, operator: _append(builder, operator, 1),
-        "CacheStart": lambda builder, operator: _append(builder, operator, 0),
-        "Copy": _copy,
+        "CacheAppend": lambda builder, operator: append(builder, operator, 1),
+        "CacheStart": lambda builder, operator: append(builder, operator, 0),
+        "Copy": copy,
     }
 )

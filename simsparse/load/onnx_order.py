@@ -30,7 +30,7 @@ def sort_nodes(graph: Proto, constants: Collection[str], path: Path) -> None:
         for name in filter(None, node.output):
             if name in makers or name in made:
                 mistakes.append(
-                    f"{path}: tensor {clean(name)}: expected one operator that makes it, got two (export it again)"
+                    f"{path}: tensor {clean(name)}: expected one operator to make it, got two (export again)"
                 )
             makers[name] = index
     for node in graph.node:

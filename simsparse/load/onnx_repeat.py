@@ -1,7 +1,7 @@
 """A graph with its ``count`` written out: twelve identical blocks become twelve blocks, one after the other.
 
-Nodes that share a count and stand together are one block. It reads one tensor from before it, the one its first
-node reads first, and in each repetition that is the result of the repetition before.
+Nodes that share a count and stand together are one block. It reads one tensor from before it, the one its
+first node reads first, and in each repetition that is the result of the repetition before.
 """
 
 from __future__ import annotations
@@ -67,8 +67,8 @@ class _Writer:
         first, last = block[0][0], block[-1][0]
         if not first.inputs or self.graph.shapes[first.inputs[0]] != last.shape:
             raise UsageError(
-                f"{self.graph.name}: expected a repeated block that keeps its shape, got one from {first.name} "
-                f"to {last.name} that does not (write its repetitions out)"
+                f"{self.graph.name}: expected a repeated block that keeps its shape, got one that does not, "
+                f"from {first.name} to {last.name} (write its repetitions out)"
             )
         entry = first.inputs[0]
         before = self.names.get(entry, entry)

@@ -116,7 +116,7 @@ def _known(model: Proto, tensors: Mapping[str, Stored]) -> tuple[dict[str, tuple
 
 
 def _fold_all(model: Proto, shapes: Mapping[str, Sequence[int]], values: dict[str, Array]) -> bool:
-    """Evaluate all shape arithmetic that can be; results join ``values`` and the model. Whether there were any."""
+    """Evaluate all shape arithmetic that can be, into ``values`` and the model; whether there was any."""
     from onnx import numpy_helper
 
     found = False

@@ -1,6 +1,6 @@
 """Tensors that stay on disk: found and checked when a model is opened, read one at a time when asked for.
 
-Nothing is ever allocated from a declared shape: the shape is first held against the bytes that are really there.
+Nothing is ever allocated from a declared shape: it is first held against the bytes that are really there.
 External data must lie in the model's own folder, as the ONNX standard asks; a path is a request by the file's
 author, and the author may not be a friend.
 
@@ -37,8 +37,7 @@ _DATA_FIELDS = ("float_data", "int32_data", "int64_data", "double_data", "uint64
 class StoredTensor:
     """A tensor of the file: bytes at ``(path, offset, length)``, little-endian, or a small message at hand.
 
-    ``message`` holds a serialised TensorProto where the values are typed fields; then ``offset`` and ``length``
-    say where it lies if it is empty.
+    With ``is_message`` the bytes are a serialised TensorProto whose values are typed fields.
     """
 
     name: str
@@ -217,7 +216,7 @@ def _external(proto: Proto, path: Path, name: str) -> tuple[Path, int, int]:
 
 
 def _inside_folder(location: str, path: Path, name: str) -> Path:
-    """The data file, if it is a regular file inside the folder of the model (or of what the model links to)."""
+    """The data file, if it is a regular file in the folder of the model (or of what the model links to)."""
     posix, windows = PurePosixPath(location), PureWindowsPath(location)
     expected = "external data inside the model's folder"
     if (

@@ -189,9 +189,7 @@ def _read(stored: Stored) -> Array:
     where = f"{stored.values.path}: sparse tensor {clean(stored.values.name)}"
     if elements > MAX_SPARSE_ELEMENTS:
         raise FileError(
-            [
-                f"{where}: expected at most {MAX_SPARSE_ELEMENTS:,} elements, got {elements:,} (split the layer)"
-            ]
+            [f"{where}: expected at most {MAX_SPARSE_ELEMENTS:,} elements, got {elements:,} (split it)"]
         )
     sizes = np.array(stored.shape if indices.ndim == 2 else [elements])
     if indices.size and ((indices < 0).any() or (indices.reshape(len(indices), -1) >= sizes).any()):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +23,7 @@ MAX_DEPTH = 50
 _INTEGER = re.compile(r"[-+]?[0-9]{1,400}|0o[0-7]{1,400}|0x[0-9a-fA-F]{1,400}")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
 _NOT_FINITE = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
+_HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 _NULL = frozenset({"", "~", "null", "Null", "NULL"})
 _BOOL = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 
@@ -48,6 +49,9 @@ class Tree:
 def parse_yaml(text: str, *, pure: bool = False) -> Tree:
     """The tree of one YAML document; ``pure`` avoids the C scanner.
 
+    The C scanner knows an older YAML (it refuses ``{pattern: 2:4}``): what it stumbles over is read again
+    without it, so that a file means the same wherever it is read.
+
     Raises
     ------
     YamlError
@@ -59,31 +63,40 @@ def parse_yaml(text: str, *, pure: bool = False) -> Tree:
     from ruamel.yaml.error import MarkedYAMLError
     from ruamel.yaml.error import YAMLError as AnyError
 
-    builder = _Builder()
+    if not pure and (events := _quick_events(text)) is not None:
+        try:
+            return _built(events)
+        except AnyError:
+            pass
     try:
-        for event in _events(text, pure):
-            builder.take(event)
+        return _built(_slow_events(text))
     except MarkedYAMLError as error:
         raise _syntax_mistake(error) from None
     except AnyError as error:  # the reader's: a character that YAML does not allow
         raise YamlError(_forbidden_character(text), str(error).splitlines()[0]) from None
+
+
+def _built(events: Iterable[Any]) -> Tree:
+    builder = _Builder()
+    for event in events:
+        builder.take(event)
     return builder.tree
 
 
-def _events(text: str, pure: bool) -> Iterator[Any]:
-    if not pure:
-        try:
-            from _ruamel_yaml import CParser  # type: ignore[import-not-found]
-        except ImportError:
-            pure = True
-    if pure:
-        from ruamel.yaml import YAML
-
-        yield from YAML(typ="safe", pure=True).parse(text)
-        return
+def _quick_events(text: str) -> Iterator[Any] | None:
+    try:
+        from _ruamel_yaml import CParser  # type: ignore[import-not-found]
+    except ImportError:
+        return None
     parser = CParser(io.BytesIO(text.encode()))
-    while parser.check_event():
-        yield parser.get_event()
+    return iter(lambda: parser.get_event() if parser.check_event() else None, None)
+
+
+def _slow_events(text: str) -> Iterator[Any]:
+    from ruamel.yaml import YAML
+
+    events: Iterator[Any] = YAML(typ="safe", pure=True).parse(text)
+    return events
 
 
 def _syntax_mistake(error: Any) -> YamlError:
@@ -156,6 +169,10 @@ class _Builder:
 
     def _scalar(self, event: Any) -> None:
         self._refuse(event)
+        if not event.value.isascii() and _HALF_CHARACTER.search(event.value):
+            self._mistake(
+                event, "expected Unicode text, got half a character (write it in UTF-8, not as \\u)"
+            )
         if self._at_key():
             self._key(event)
             return

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from simsparse.errors import UnsupportedError
+from simsparse.formats import make_format
 from simsparse.hardware import BroadcastCscParameters, HardwareModel
 from simsparse.ir import Layer, LayerKind, gemm_layer
 from simsparse.load.catalog import load_hardware
@@ -53,6 +54,15 @@ def test_eie_works_off_every_entry_of_nonzero_columns(m: int, density: float, se
 
 
 @settings(max_examples=20)
+@given(st.integers(1, 9000), st.sampled_from([0.01, 0.2]), st.integers(0, 99))
+def test_eie_works_off_as_many_entries_as_its_format_stores(m: int, density: float, seed: int) -> None:
+    weights = np.random.default_rng(seed).random((m, 3)) < density
+    stored = make_format("csc:banks=64:run_bits=4").footprint(weights, value_bits=4).stored_values
+    result = simulate_layer(gemm_layer("fc", m, 3, 1), "eie", weights)
+    assert result.counts[("weight_memory", "entry")] == stored
+
+
+@settings(max_examples=20)
 @given(st.integers(1, 5), st.integers(0, 99))
 def test_eie_with_dense_inputs_repeats_one_position_exactly(n: int, seed: int) -> None:
     weights = np.random.default_rng(seed).random((200, 7)) < 0.2
@@ -76,12 +86,15 @@ def test_a_deeper_queue_never_slows_eie_down(eie: HardwareModel) -> None:
     for depth in (1, 2, 4, 8, 64):
         machine = dataclasses.replace(eie, dataflow=dataclasses.replace(eie.dataflow, queue_depth=depth))
         times.append(simulate_layer(gemm_layer("fc", 640, 300, 1), machine, weights).cycles)
-    assert times == sorted(times, reverse=True) and times[0] > times[-1]
+    assert times == sorted(times, reverse=True)
+    assert times[0] > times[-1]
 
 
 def test_systolic_tiles_stream_one_column_per_cycle_once_weights_are_in() -> None:
-    # 2 x 2 tiles of 256 x 256, n = 2000 fits the accumulators; weights of one tile take 65536 B / 48.57 B/cycle = 1350
-    # cycles to fetch, less than the 2000 cycles of the tile before, so after the first fetch and shift-in only streaming
+    # 2 x 2 tiles of 256 x 256, n = 2000 fits the accumulators; weights of one tile take 65536 B / 48.57
+    # B/cycle = 1350
+    # cycles to fetch, less than the 2000 cycles of the tile before, so after the first fetch and shift-in
+    # only streaming
     result = simulate_layer(gemm_layer("g", 512, 512, 2000), "tpu-like", format="dense")
     fetch = 65536 / (3.4e10 / 7.0e8)
     assert result.cycles == pytest.approx(fetch + 256 + 4 * 2000 + 512, abs=0.01)
@@ -114,7 +127,8 @@ def test_stc_halves_compute_for_2_4_and_runs_other_masks_dense() -> None:
     ragged = simulate_layer(layer, "stc", np.tile([True, True, True, False], (512, 512)))
     dense = simulate_layer(layer, "stc")
     assert structured.bound_cycles == dense.bound_cycles / 2
-    assert ragged.cycles == dense.cycles and ragged.format == "dense"
+    assert ragged.cycles == dense.cycles
+    assert ragged.format == "dense"
 
 
 def test_activation_products_have_no_stored_weights_for_compressed_machines() -> None:

@@ -55,7 +55,8 @@ def test_a_stated_density_becomes_one_mask_seen_through_all_windows(
 def test_counts_of_a_dense_operand_equal_those_of_a_full_mask(m: int, k: int, seed: int) -> None:
     full = WeightOperand(m, k, np.ones((m, k), dtype=np.bool_))
     dense = WeightOperand(m, k)
-    assert dense.nnz == full.nnz and dense.density == full.density == 1.0
+    assert dense.nnz == full.nnz
+    assert dense.density == full.density == 1.0
     np.testing.assert_array_equal(dense.row_nnz, full.row_nnz)
     np.testing.assert_array_equal(dense.column_nnz(), full.column_nnz())
     random = np.random.default_rng(seed).random((m, k)) < 0.4
@@ -79,5 +80,5 @@ def test_masks_of_a_wrong_shape_are_refused() -> None:
         WeightOperand(2, 3, np.ones((3, 2), dtype=np.bool_))
     with pytest.raises(ShapeError, match=r"expected shape \(3, 4\)"):
         ActivationOperand(layer, mask=np.ones((4, 3), dtype=np.bool_))
-    with pytest.raises(ShapeError, match="expected 0 to 1, got 1.5"):
+    with pytest.raises(ShapeError, match=r"expected 0 to 1, got 1\.5"):
         ActivationOperand(layer, density=1.5)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
+
 from simsparse.engine import execute
 from simsparse.plan import TICKS_PER_CYCLE, Channel, Plan, Stream, TileKind, durations
 

@@ -177,7 +177,7 @@ def _(mask: Mask, nnz: int) -> tuple[int, int, int]:
 
 @pytest.mark.parametrize("text", ORACLES)
 @given(mask=masks())
-@settings(max_examples=40)
+@settings(max_examples=25)
 def test_closed_form_equals_the_count_by_definition(text: str, mask: Any) -> None:
     format_ = make_format(text)
     if not conforms(format_, mask):

@@ -37,7 +37,7 @@ def expect_laws(encoded: Encoded, weights: NDArray[Any], mask: NDArray[np.bool_]
 
 @every_format
 @given(mask=masks(), dtype=st.sampled_from(DTYPES), seed=seeds)
-@settings(max_examples=40)
+@settings(max_examples=25)
 def test_reading_is_exact_and_bits_are_counted(
     format_: SparseFormat, mask: Any, dtype: Any, seed: int
 ) -> None:
@@ -57,7 +57,7 @@ def test_reading_is_exact_and_bits_are_counted(
 
 @every_format
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("shape", [(1, 1), (1, 37), (37, 1), (64, 64), (70, 41)])
+@pytest.mark.parametrize("shape", [(1, 1), (37, 1), (70, 41)])
 def test_every_kind_of_mask_at_awkward_shapes(
     format_: SparseFormat, kind: str, shape: tuple[int, int]
 ) -> None:
@@ -92,7 +92,7 @@ def test_a_kept_zero_is_an_entry_and_keeps_its_sign(format_: SparseFormat) -> No
 
 @every_format
 @given(mask=masks(), dtype=st.sampled_from(DTYPES[:5]), seed=seeds, n=st.integers(1, 9))
-@settings(max_examples=15)
+@settings(max_examples=10)
 def test_products_stay_within_rounding(
     format_: SparseFormat, mask: Any, dtype: Any, seed: int, n: int
 ) -> None:

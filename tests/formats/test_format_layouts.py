@@ -113,7 +113,7 @@ def test_diagonals_are_stored_in_full() -> None:
 
 
 @given(mask=masks())
-@settings(max_examples=40)
+@settings(max_examples=25)
 def test_the_arrays_of_scipy(mask: Any) -> None:
     weights = np.arange(1, mask.size + 1, dtype=np.float32).reshape(mask.shape)
     kept = np.where(mask, weights, 0)

@@ -91,7 +91,9 @@ def machine(name: str) -> HardwareModel:
 
 
 def faster(hardware: HardwareModel, factor: float) -> HardwareModel:
-    """The machine with its clock and every bandwidth multiplied, and every fixed time divided, by ``factor``."""
+    """The machine with its clock and every bandwidth multiplied, and every fixed time divided, by
+    ``factor``.
+    """
     return _scaled(hardware, factor)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -14,17 +15,27 @@ from pydantic import TypeAdapter
 from ruamel.yaml import YAML
 
 from simsparse.errors import FileError, UsageError
-from simsparse.load import yaml_tree
 from simsparse.load.document import MAX_BYTES, Document, read_document, shown_path, validated
-from simsparse.load.yaml_tree import MAX_DEPTH, parse_yaml
+from simsparse.load.yaml_tree import MAX_DEPTH, YamlError, parse_yaml
 
 SCANNERS = [pytest.param(False, id="c"), pytest.param(True, id="pure")]
 words = st.text(st.characters(codec="utf-8", categories=("L", "N", "P", "S", "Zs")), min_size=1, max_size=12)
+# ruamel writes {:0: x} without quotes and cannot read that back, so its texts start with a letter
+tame = st.from_regex(r"[a-zé][a-z0-9é _.:-]*[a-z0-9]", fullmatch=True)
 scalars = st.none() | st.booleans() | st.integers(-(2**60), 2**60) | words
 scalars |= st.floats(allow_nan=False, allow_infinity=False)
-trees = st.recursive(
-    scalars, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(words, inner, max_size=4), max_leaves=20
-)
+
+
+def nested(keys: st.SearchStrategy[str], leaves: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.recursive(
+        leaves,
+        lambda inner: st.lists(inner, max_size=4) | st.dictionaries(keys, inner, max_size=4),
+        max_leaves=20,
+    )
+
+
+trees = nested(words, scalars)
+tame_trees = nested(tame, scalars.filter(lambda value: not isinstance(value, str)) | tame)
 
 
 def written(tmp_path: Path, text: str | bytes, name: str = "x.yaml") -> Path:
@@ -43,31 +54,39 @@ def mistakes(tmp_path: Path, text: str | bytes, *, pure: bool = False) -> list[s
     return [line.removeprefix(f"{shown_path(path)}:") for line in raised.value.mistakes]
 
 
-@given(data=st.dictionaries(words, trees, max_size=5), pure=st.booleans())
-def test_what_another_writer_wrote_is_read_back(data: dict[str, Any], pure: bool) -> None:
+def dumped(data: Any, *, flow: bool | None) -> str:
     stream = io.StringIO()
     writer = YAML(typ="safe", pure=True)
-    writer.version = (1, 2)
+    writer.default_flow_style = flow
     writer.dump(data, stream)
-    tree = parse_yaml(stream.getvalue(), pure=pure)
+    return stream.getvalue()
+
+
+@given(data=st.dictionaries(words, trees, max_size=5), pure=st.booleans())
+def test_json_is_yaml(data: dict[str, Any], pure: bool) -> None:
+    tree = parse_yaml(json.dumps(data, ensure_ascii=False), pure=pure)
     assert tree.data == data
     assert not tree.mistakes
 
 
-@given(data=trees)
-def test_both_scanners_give_the_same_tree(data: Any) -> None:
-    stream = io.StringIO()
-    YAML(typ="safe", pure=True).dump({"top": data}, stream)
-    assert parse_yaml(stream.getvalue()) == parse_yaml(stream.getvalue(), pure=True)
+@given(data=st.dictionaries(tame, tame_trees, max_size=5), flow=st.sampled_from([None, False, True]))
+def test_what_another_writer_wrote_is_read_back_by_both_scanners(data: Any, flow: bool | None) -> None:
+    text = dumped(data, flow=flow)
+    quick, slow = parse_yaml(text), parse_yaml(text, pure=True)
+    assert quick == slow
+    assert quick.data == data
 
 
-@given(text=st.text(max_size=60))
-def test_no_text_crashes_the_reader(text: str) -> None:
-    for pure in (False, True):
-        try:
-            parse_yaml(text, pure=pure)
-        except yaml_tree.YamlError as error:
-            assert min(error.position) >= 1
+@given(text=st.text(max_size=60), pure=st.booleans())
+def test_any_text_is_read_or_refused_at_a_place_inside_it(text: str, pure: bool) -> None:
+    lines = (
+        text.count("\n") + text.count("\r") + text.count("\x85") + text.count("\u2028") + text.count("\u2029")
+    )
+    try:
+        places = [place for place, _ in parse_yaml(text, pure=pure).mistakes]
+    except YamlError as error:
+        places = [error.position]
+    assert all(1 <= line <= lines + 1 and column >= 1 for line, column in places)
 
 
 @pytest.mark.parametrize("pure", SCANNERS)
@@ -104,14 +123,17 @@ def test_positions_of_values_and_keys(tmp_path: Path, pure: bool) -> None:
         ("True", True),
         ("'1'", "1"),
         ("2:4", "2:4"),
+        ("https://x.org/a", "https://x.org/a"),
         ("~", None),
     ],
 )
 @pytest.mark.parametrize("pure", SCANNERS)
 def test_scalars_follow_yaml_1_2(text: str, value: object, pure: bool) -> None:
-    data = parse_yaml(f"key: {text}\n", pure=pure).data
-    assert data == {"key": value}
-    assert type(data["key"]) is type(value)
+    for form in (f"key: {text}\n", f"{{key: {text}, other: 1}}\n", f"[{{key: {text}}}]"):
+        data = parse_yaml(form, pure=pure).data
+        found = data[0]["key"] if isinstance(data, list) else data["key"]
+        assert found == value
+        assert type(found) is type(value)
 
 
 @pytest.mark.parametrize("pure", SCANNERS)
@@ -132,10 +154,13 @@ def test_scalars_follow_yaml_1_2(text: str, value: object, pure: bool) -> None:
         ("a: [1,\n", "2:1: "),
         ("? [a]\n: 1\n", "1:3: expected text as a key, got a list or mapping (write key: value)"),
         ("a: \x07b\n", "1:4: "),
+        ('a: "\\ud800"\n', "1:4: expected Unicode text, got half a character"),
         (b"a: \xff\n", "1:1: expected UTF-8 text, got byte 0xff (save it as UTF-8)"),
     ],
 )
-def test_what_a_data_file_does_not_need_is_refused(tmp_path: Path, text: str, expected: str, pure: bool) -> None:
+def test_what_a_data_file_does_not_need_is_refused(
+    tmp_path: Path, text: str, expected: str, pure: bool
+) -> None:
     (line,) = mistakes(tmp_path, text, pure=pure)
     assert line.startswith(expected)
 
@@ -222,22 +247,51 @@ def test_a_good_file_becomes_the_value() -> None:
     [
         ("1.0e9", '"1 GHz"', 'x.yaml:2:11: clock_hz: expected a number in Hz, got "1 GHz" (write 1.0e9)'),
         ("1.0e9", "800 MHz", 'x.yaml:2:11: clock_hz: expected a number in Hz, got "800 MHz" (write 8.0e8)'),
-        ("1.0e9", "true", "x.yaml:2:11: clock_hz: expected a number in Hz, got true (write a plain number such as 1.0e9)"),
-        ("1.0e9", "", "x.yaml:2:1: clock_hz: expected a number in Hz, got nothing (write a number, or leave the key out)"),
+        (
+            "1.0e9",
+            "true",
+            "x.yaml:2:11: clock_hz: expected a number in Hz, got true (write a plain number such as 1.0e9)",
+        ),
+        (
+            "1.0e9",
+            "",
+            "x.yaml:2:1: clock_hz: expected a number in Hz, got nothing (write a number, or leave "
+            "the key out)",
+        ),
         ("1.0e9", "[1]", "x.yaml:2:11: clock_hz: expected a number in Hz, got a list"),
         ("units: 4", "units: 4.5", "x.yaml:3:8: units: expected a whole number, got 4.5 (write 4)"),
         ("units: 4", 'units: "4"', 'x.yaml:3:8: units: expected a whole number, got "4" (write 4)'),
         ("units: 4", "unit: 4", 'x.yaml:3:1: unit: expected a known key, got "unit" (did you mean units?)'),
         ("name: x", "name: 7", "x.yaml:1:7: name: expected text, got 7 (put it in quotes)"),
         ("name: x", "wide: 1", "x.yaml:1:7: wide: expected true or false, got 1 (write true or false)"),
-        ("name: x", "kind: gpx", 'x.yaml:1:7: kind: expected one of gpu, cpu, got "gpx" (did you mean gpu, cpu?)'),
-        ("square", "squares", 'x.yaml:4:17: shape.family: expected one of round, square, got "squares" (did you mean square'),
-        ("family: square, ", "", "x.yaml:4:8: shape.family: expected one of round, square, got nothing (write family: round)"),
-        ("side_nm: 2", "side: 2", 'x.yaml:4:25: shape.side: expected a known key, got "side" (did you mean side_nm?)'),
-        ("[1, 2]", "[1, b]", 'x.yaml:4:50: shape.corners[1]: expected a whole number, got "b" (write a plain number'),
+        ("name: x", "kind: gpx", 'x.yaml:1:7: kind: expected one of gpu, cpu, got "gpx" (did you mean gpu?)'),
+        (
+            "square",
+            "squares",
+            'x.yaml:4:17: shape.family: expected one of round, square, got "squares" (did you mean square',
+        ),
+        (
+            "family: square, ",
+            "",
+            "x.yaml:4:8: shape.family: expected one of round, square, got nothing (write family: round)",
+        ),
+        (
+            "side_nm: 2",
+            "side: 2",
+            'x.yaml:4:25: shape.side: expected a known key, got "side" (did you mean side_nm?)',
+        ),
+        (
+            "[1, 2]",
+            "[1, b]",
+            'x.yaml:4:50: shape.corners[1]: expected a whole number, got "b" (write a plain number',
+        ),
         ("[1, 2]", "3", "x.yaml:4:46: shape.corners: expected a list, got 3 (write [a, b])"),
         ("side_nm: 2", "side_nm: 13", "x.yaml:1:1: square: expected a lucky side"),
-        ("shape: ", "parts: [{family: round}]\nshape: ", "x.yaml:4:9: parts[0].radius_nm: expected a value, got nothing"),
+        (
+            "shape: ",
+            "parts: [{family: round}]\nshape: ",
+            "x.yaml:4:9: parts[0].radius_nm: expected a value, got nothing",
+        ),
     ],
 )
 def test_mistakes_say_where_what_expected_got_and_the_way_out(old: str, new: str, expected: str) -> None:
@@ -251,7 +305,15 @@ def test_every_mistake_at_once_in_the_order_of_the_file() -> None:
     with pytest.raises(FileError) as raised:
         chip("name: 1\nclok_hz: 3\nunits: x\nshape: {family: round, radius_nm: a, side_nm: 1}\nlimit_w: y\n")
     starts = [line.split(" ")[0] for line in raised.value.mistakes]
-    assert starts == ["x.yaml:1:1:", "x.yaml:1:7:", "x.yaml:2:1:", "x.yaml:3:8:", "x.yaml:4:34:", "x.yaml:4:37:", "x.yaml:5:10:"]
+    assert starts == [
+        "x.yaml:1:1:",
+        "x.yaml:1:7:",
+        "x.yaml:2:1:",
+        "x.yaml:3:8:",
+        "x.yaml:4:35:",
+        "x.yaml:4:38:",
+        "x.yaml:5:10:",
+    ]
 
 
 def test_hostile_keys_and_values_stay_on_one_printable_line() -> None:

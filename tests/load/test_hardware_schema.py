@@ -24,7 +24,10 @@ def fits(schema: dict[str, Any], data: Any, root: dict[str, Any]) -> bool:
     if kind == "object":
         return isinstance(data, dict) and _object_fits(schema, data, root)
     if kind == "array":
-        return isinstance(data, list) and all(fits(schema["items"], item, root) for item in data)
+        rules = schema.get("prefixItems")
+        if not isinstance(data, list) or (rules is not None and len(rules) != len(data)):
+            return False
+        return all(fits(rules[i] if rules else schema["items"], item, root) for i, item in enumerate(data))
     types = {"string": str, "number": int | float, "integer": int, "boolean": bool}
     return isinstance(data, types[kind]) and (kind == "boolean" or not isinstance(data, bool))
 

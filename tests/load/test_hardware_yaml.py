@@ -40,7 +40,9 @@ def test_the_example_loads_with_plain_numbers_and_their_sources(home: Path) -> N
     assert machine.sources["clock_hz"] == Source(text="Someone, A machine, 2020")
     assert machine.sources["units"].status == "derived"
     assert machine.sources["dataflow.tile_n"].status == "assumed"
-    assert machine.sources["memory.dram.bandwidth_bytes_per_s"] == Source(text="read off a figure", status="memory")
+    assert machine.sources["memory.dram.bandwidth_bytes_per_s"] == Source(
+        text="read off a figure", status="memory"
+    )
     assert "formats.nm.parameters.keep" in machine.sources
 
 
@@ -90,15 +92,27 @@ def test_a_number_from_memory_stays_unverified_after_scaling(home: Path) -> None
             '"1 GHz"',
             'm.yaml:6:11: clock_hz: expected a number in Hz, got "1 GHz" (write 1.0e9)',
         ),
-        ("value: 1.0e9", 'value: "1 GHz"', 'm.yaml:6:19: clock_hz: expected a number in Hz, got "1 GHz" (write 1.0e9)'),
-        ("value: 1.0e9", "value: 0", "m.yaml:6:19: clock_hz: expected a number > 0 in Hz, got 0 (change clock_hz)"),
+        (
+            "value: 1.0e9",
+            'value: "1 GHz"',
+            'm.yaml:6:19: clock_hz: expected a number in Hz, got "1 GHz" (write 1.0e9)',
+        ),
+        (
+            "value: 1.0e9",
+            "value: 0",
+            "m.yaml:6:19: clock_hz: expected a number > 0 in Hz, got 0 (change clock_hz)",
+        ),
         (
             "value: 3.2e10",
             "value: 0.0",
             "m.yaml:14:36: memory[0].bandwidth_bytes_per_s: expected a number > 0 in bytes per second, got 0 "
             "(leave it out where nothing limits)",
         ),
-        ("value: 16", "value: -16", "m.yaml:19:19: dataflow.k_step: expected a number > 0, got -16 (change k_step)"),
+        (
+            "value: 16",
+            "value: -16",
+            "m.yaml:19:19: dataflow.k_step: expected a number >= 0, got -16 (change k_step)",
+        ),
         (
             "default_dtype: int8",
             "default_dtype: fp16",
@@ -107,13 +121,14 @@ def test_a_number_from_memory_stays_unverified_after_scaling(home: Path) -> None
         (
             "  int8: {value: 1024, source: paper}",
             "  int9: {value: 1024, source: paper}",
-            'm.yaml:10:9: macs_per_cycle.int9: expected one of fp32, fp16, bf16, int8, int4, got "int9" '
+            'm.yaml:10:17: macs_per_cycle.int9: expected one of fp32, fp16, bf16, int8, int4, got "int9" '
             "(did you mean int8, int4?)",
         ),
         (
             "  mac: {int8: {table: accelergy-45nm, entry: mac-int8}}\n",
             "",
-            "m.yaml:24:3: energy_pj: expected pJ per multiply-add, got no mac (add mac: with one entry per dtype)",
+            "m.yaml:24:3: energy_pj: expected pJ per multiply-add, got no mac (add mac: with one "
+            "entry per dtype)",
         ),
         (
             "mac: {int8: {",
@@ -123,33 +138,43 @@ def test_a_number_from_memory_stays_unverified_after_scaling(home: Path) -> None
         (
             "entry: lpddr4",
             "entry: lpdr4",
-            'm.yaml:25:36: energy_pj.dram.byte.entry: expected a known name, got "lpdr4" (did you mean lpddr4',
+            'm.yaml:25:37: energy_pj.dram.byte.entry: expected a known name, got "lpdr4" (did you '
+            "mean lpddr4",
         ),
         (
             "table: dram",
             "table: drams",
-            'm.yaml:25:24: energy_pj.dram.byte.table: expected a known name, got "drams" (did you mean dram?)',
+            'm.yaml:25:24: energy_pj.dram.byte.table: expected a known name, got "drams" (did you '
+            "mean dram?)",
         ),
         (
             "{value: 45, source: paper}",
             "{table: dram, entry: lpddr4}",
-            "m.yaml:7:16: technology_nm: expected a number with its source, got a table entry (tables hold energies only)",
+            "m.yaml:7:16: technology_nm: expected a number with its source, got a table entry "
+            "(tables hold energies only)",
         ),
-        ("value: 45", "value: 180", "m.yaml:7:24: technology_nm: technology: expected a node from 7 to 130 nm, got 180"),
+        (
+            "value: 45",
+            "value: 180",
+            "m.yaml:7:24: technology_nm: technology: expected a node from 7 to 130 nm, got 180",
+        ),
         (
             "  k_step: {value: 16, source: paper}",
             "  k_step: {value: 16, source: papr}",
-            'm.yaml:19:31: dataflow.k_step.source: expected a key of sources:, got "papr" (did you mean paper?)',
+            'm.yaml:19:31: dataflow.k_step.source: expected a key of sources:, got "papr" (did you '
+            "mean paper?)",
         ),
         (
             "  k_step: {value: 16, source: paper}",
             "  k_step: {value: 16}",
-            "m.yaml:19:11: dataflow.k_step.source: expected the number's source, got nothing (write {value: …, source: …})",
+            "m.yaml:19:19: dataflow.k_step.source: expected the number's source, got nothing (write "
+            "{value: …, source: …})",
         ),
         (
             "status: assumed",
             "status: asumed",
-            "m.yaml:18:53: dataflow.tile_n.status: expected one of verified, memory, derived, fitted, assumed, "
+            "m.yaml:18:53: dataflow.tile_n.status: expected one of verified, memory, derived, "
+            "fitted, assumed, "
             'got "asumed" (did you mean assumed?)',
         ),
         (
@@ -166,17 +191,30 @@ def test_a_number_from_memory_stays_unverified_after_scaling(home: Path) -> None
         (
             "[64, 128]",
             "[64, x]",
-            'm.yaml:18:25: dataflow.tile_n[1]: expected a whole number, got "x" (write a plain number such as 64)',
+            'm.yaml:18:24: dataflow.tile_n[1]: expected a whole number, got "x" (write a plain '
+            "number such as 64)",
         ),
         (
             "family: tensor-core",
             "family: tensor-cores",
             "m.yaml:16:11: dataflow.family: expected one of systolic, tensor-core",
         ),
-        ("  - name: dram\n", "  - nam: dram\n", 'm.yaml:13:5: memory[0].nam: expected a known key, got "nam" (did you mean name?)'),
-        ("role: store", "role: keep", 'm.yaml:21:17: formats.dense.role: expected one of skip, gate, store, got "keep"'),
+        (
+            "  - name: dram\n",
+            "  - nam: dram\n",
+            'm.yaml:13:5: memory[0].nam: expected a known key, got "nam" (did you mean name?)',
+        ),
+        (
+            "role: store",
+            "role: keep",
+            'm.yaml:21:17: formats.dense.role: expected one of skip, gate, store, got "keep"',
+        ),
         ("title: A small machine\n", "", "m.yaml:1:1: title: expected a value, got nothing (add title: …)"),
-        ('{paper: "Someone, A machine, 2020"}', "[a]", "m.yaml:5:10: sources: expected a mapping of keys to texts, got a list"),
+        (
+            '{paper: "Someone, A machine, 2020"}',
+            "[a]",
+            "m.yaml:5:10: sources: expected a mapping of keys to texts, got a list",
+        ),
     ],
 )
 def test_mistakes_of_a_machine(home: Path, old: str, new: str, expected: str) -> None:
@@ -185,7 +223,11 @@ def test_mistakes_of_a_machine(home: Path, old: str, new: str, expected: str) ->
 
 
 def test_all_mistakes_at_once(home: Path) -> None:
-    text = EXAMPLE.replace("value: 1.0e9", "value: 0").replace("role: store", "rle: store").replace("value: 3.2e10", "value: x")
+    text = (
+        EXAMPLE.replace("value: 1.0e9", "value: 0")
+        .replace("role: store", "rle: store")
+        .replace("value: 3.2e10", "value: x")
+    )
     with pytest.raises(FileError) as raised:
         load(home, text)
     assert [line.split(":")[1] for line in raised.value.mistakes] == ["6", "14", "21", "21"]
