@@ -6,7 +6,15 @@ import numpy as np
 
 from simsparse.dataflows.cpu_grid import balanced, layer_plan
 from simsparse.dataflows.cpu_memory import parameters, tile_hits, unpredicted
-from simsparse.dataflows.cpu_panels import Panel, RowWork, cached_bytes, k_block, panel_plan, panels_of, spmm_grid
+from simsparse.dataflows.cpu_panels import (
+    Panel,
+    RowWork,
+    cached_bytes,
+    k_block,
+    panel_plan,
+    panels_of,
+    spmm_grid,
+)
 from simsparse.dataflows.task import BoolArray, LayerPlan, LayerTask
 from simsparse.dataflows.tiling import ceil_div, edges
 from simsparse.kernels.count_cpu import row_visits

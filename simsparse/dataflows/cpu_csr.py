@@ -6,7 +6,15 @@ import numpy as np
 
 from simsparse.dataflows.cpu_grid import balanced, layer_plan
 from simsparse.dataflows.cpu_memory import parameters, tile_hits
-from simsparse.dataflows.cpu_panels import Panel, RowWork, cached_bytes, k_block, panel_plan, panels_of, spmm_grid
+from simsparse.dataflows.cpu_panels import (
+    Panel,
+    RowWork,
+    cached_bytes,
+    k_block,
+    panel_plan,
+    panels_of,
+    spmm_grid,
+)
 from simsparse.dataflows.task import LayerPlan, LayerTask
 from simsparse.kernels.count_cpu import row_visits
 from simsparse.plan import FloatArray
@@ -47,11 +55,18 @@ def plan_csr(task: LayerTask) -> LayerPlan:
     plan, full, last = panel_plan(task, grid, work)
     done = task.weights.nnz * layer.n
     return layer_plan(
-        task, plan, "csr rows", done=done, loaded=4.0 * done, cached=cached_bytes(panels_of(task)[0], full, last)
+        task,
+        plan,
+        "csr rows",
+        done=done,
+        loaded=4.0 * done,
+        cached=cached_bytes(panels_of(task)[0], full, last),
     )
 
 
-def _misses(task: LayerTask, vectors: int, nnz: FloatArray, visits: FloatArray, overlap: FloatArray) -> FloatArray:
+def _misses(
+    task: LayerTask, vectors: int, nnz: FloatArray, visits: FloatArray, overlap: FloatArray
+) -> FloatArray:
     """Share of the loads from the packed tile that miss the L1."""
     block, lanes = k_block(task), parameters(task).panel.lanes
     tile = block * vectors * lanes * 4

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from simsparse.dataflows.cpu_grid import Grid, ThreadCost, choose_grid, core_plan, layer_plan
-from simsparse.dataflows.cpu_memory import Memory, memory_of, parameters
+from simsparse.dataflows.cpu_memory import Memory, memory_of, parameters, weights_are_cold
 from simsparse.dataflows.task import LayerPlan, LayerTask
 from simsparse.dataflows.tiling import ceil_div
 from simsparse.plan import FloatArray, IntArray
@@ -33,7 +33,7 @@ def plan_dense(task: LayerTask) -> LayerPlan:
     grid = choose_grid(units, ceil_div(rows, _ROWS), ceil_div(layer.n, _LANES), cost)
     m, n = _blocks(rows, layer.n, grid)
     threads = min(task.hardware.units, grid.threads * layer.groups)
-    block = _block_cost(task, memory_of(task, threads), m, n)
+    block = _block_cost(task, grid, memory_of(task, threads), m, n)
     unit = np.arange(layer.groups * len(m), dtype=np.int64) * threads // (layer.groups * len(m))
 
     def dealt(values: FloatArray) -> FloatArray:
@@ -80,14 +80,20 @@ def _cycles(task: LayerTask, m: IntArray, n: IntArray) -> FloatArray:
     """Cycles of one block without its streams."""
     costs, k = parameters(task).dense, task.layer.k
     macs = task.hardware.macs_per_cycle
-    faster = macs.get("fp32", macs[task.dtype]) / macs[task.dtype]  # narrow types multiply more lanes per cycle
+    faster = (
+        macs.get("fp32", macs[task.dtype]) / macs[task.dtype]
+    )  # narrow types multiply more lanes per cycle
     narrow = task.value_bits / 32
     if task.layer.n == 1:
         return m * costs.vector_row
     small = m * k * n <= costs.small_macs
     packed = m * k * (_by_columns(costs.columns, n) * faster + costs.pack_weights * narrow)
     packed = packed + narrow * (k * n * costs.pack_inputs + m * n * costs.outputs)
-    direct = m * k * _by_columns(costs.small_columns, n) * faster + m * n * costs.small_outputs + m * costs.small_row
+    direct = (
+        m * k * _by_columns(costs.small_columns, n) * faster
+        + m * n * costs.small_outputs
+        + m * costs.small_row
+    )
     return np.where(small, direct, packed)
 
 
@@ -99,7 +105,7 @@ def _by_columns(cycles: tuple[float, ...], n: IntArray) -> FloatArray:
     return total
 
 
-def _block_cost(task: LayerTask, memory: Memory, m: IntArray, n: IntArray) -> ThreadCost:
+def _block_cost(task: LayerTask, grid: Grid, memory: Memory, m: IntArray, n: IntArray) -> ThreadCost:
     """Every operand passes once; a product of one column streams its weights only."""
     costs, layer = parameters(task).dense, task.layer
     width = task.value_bits / 8
@@ -108,12 +114,22 @@ def _block_cost(task: LayerTask, memory: Memory, m: IntArray, n: IntArray) -> Th
     together = np.minimum(own * memory.sharers, _operands(task) / layer.groups * products)
     pair = costs.vector_streams if layer.n == 1 else costs.streams
     existing = min(1.0, layer.input_elements / (layer.groups * layer.k * layer.n))
-    weights = memory.stream(m * layer.k * width, pair, footprint=own, shared=together)
-    neighbours = max(1, min(memory.sharers, len(m)))
+    abreast = grid.abreast(memory)
+    neighbours = min(memory.sharers // abreast, grid.row_parts)
+    weights = memory.stream(
+        m * layer.k * width,
+        pair,
+        footprint=own,
+        shared=together,
+        unique=1 / abreast,
+        cold=weights_are_cold(task),
+    )
     inputs = memory.stream(
         layer.k * n * width, pair, footprint=own, shared=together, unique=existing / neighbours
     )
-    outputs = memory.stream((1 + (layer.n > 1)) * m * n * width, pair, footprint=own, shared=together, written=True)
+    outputs = memory.stream(
+        (1 + (layer.n > 1)) * m * n * width, pair, footprint=own, shared=together, written=True
+    )
     return ThreadCost.of(_cycles(task, m, n), weights + inputs, outputs)
 
 
@@ -150,5 +166,3 @@ def _plan_direct(task: LayerTask) -> LayerPlan:
     return layer_plan(
         task, plan, "direct convolution", done=layer.macs, loaded=4.0 * layer.macs, cached=(cost.l2, cost.l3)
     )
-
-

@@ -60,16 +60,18 @@ class Memory:
         shared: ArrayLike,
         written: bool = False,
         unique: float = 1.0,
+        cold: float = 0.0,
     ) -> Traffic:
         """Move ``size`` bytes that are part of a ``footprint`` per core and of ``shared`` bytes per L3.
 
-        ``unique`` is the share of the bytes from beyond the L3 that no neighbour on the same L3 has fetched.
+        ``unique`` is the share of the bytes from beyond the L3 that no neighbour on the same L3 has fetched, ``cold``
+        the share that is touched for the first time and not in the L3 for sure.
         """
         moved, own = np.asarray(size, dtype=np.float64), np.asarray(footprint, dtype=np.float64)
         in_cache, in_dram = weights
         usable = self.costs.l3_written_bytes if written else self.costs.l3_usable_bytes
         missing = np.maximum(0.0, 1.0 - usable / np.maximum(np.asarray(shared, dtype=np.float64), 1.0))
-        dram = moved * missing * unique
+        dram = moved * (cold + (1 - cold) * missing) * unique
         alone = in_dram * dram / self.costs.dram_bytes_per_cycle
         channel = dram * self.threads / self.shared_bytes_per_cycle
         return Traffic(
@@ -84,6 +86,12 @@ class Memory:
         points = np.log(np.asarray(self.costs.footprint_bytes))
         rates = np.asarray(self.costs.read_bytes_per_cycle)
         return np.interp(np.log(np.maximum(footprint, 1.0)), points, 1.0 / rates)
+
+
+def weights_are_cold(task: LayerTask) -> bool:
+    """Whether the weights come from DRAM when the layer starts; smaller ones stay in the L3 between calls."""
+    layer = task.layer
+    return layer.kind.has_weights and task.footprint.total_bytes > parameters(task).memory.cold_above_bytes
 
 
 def parameters(task: LayerTask) -> CpuRowsParameters:

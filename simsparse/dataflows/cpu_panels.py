@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from simsparse.dataflows.cpu_grid import Grid, ThreadCost, choose_grid, thread_plan
-from simsparse.dataflows.cpu_memory import Memory, Traffic, memory_of, parameters
+from simsparse.dataflows.cpu_memory import Memory, Traffic, memory_of, parameters, weights_are_cold
 from simsparse.dataflows.task import LayerTask
 from simsparse.dataflows.tiling import ceil_div
 from simsparse.plan import FloatArray, IntArray, Plan
@@ -57,7 +57,9 @@ def panels_of(task: LayerTask) -> tuple[int, Panel, Panel]:
     ragged = n % costs.lanes != 0
     left = n % width
     full = Panel(columns=width, vectors=costs.vectors, tail=False, ragged=ragged)
-    last = Panel(columns=left, vectors=ceil_div(left, costs.lanes), tail=ragged, ragged=ragged) if left else full
+    last = (
+        Panel(columns=left, vectors=ceil_div(left, costs.lanes), tail=ragged, ragged=ragged) if left else full
+    )
     return ceil_div(n, width), full, last
 
 
@@ -76,7 +78,9 @@ def spmm_grid(task: LayerTask, cycles_per_weight: float, step: int = 1) -> Grid:
         part = np.array([stored / row_parts])
         together = _shared(grid, memory, part, inputs / column_parts, np.zeros(1))
         shared = max(1.0, layer.groups / row_parts) / layer.groups  # groups that one part of the rows packs
-        read = memory.stream(part, costs.weights, footprint=part, shared=together, unique=1 / grid.abreast(memory))
+        read = memory.stream(
+            part, costs.weights, footprint=part, shared=together, unique=1 / grid.abreast(memory)
+        )
         waiting = read.cycles + read.dram * grid.threads / memory.shared_bytes_per_cycle
         rows = task.weights.nnz * cycles_per_weight / row_parts
         return ceil_div(panels, column_parts) * (rows + pack * shared + float(waiting[0]))
@@ -123,11 +127,14 @@ def _panel_cost(
         footprint=own if once else pass_bytes,
         shared=together if once else pass_bytes * memory.sharers,
         unique=1 / grid.abreast(memory),
+        cold=weights_are_cold(task) / ceil_div(panels, grid.column_parts),  # later panels find what fits
     )
     written = _outputs(task, work, memory, row_bytes, own, together)
     ragged = costs.pack_ragged if panel.ragged else 1.0
-    pack_cycles = groups * layer.k * (
-        panel.vectors * costs.pack * ragged + costs.pack_row + costs.pack_tail * panel.tail
+    pack_cycles = (
+        groups
+        * layer.k
+        * (panel.vectors * costs.pack * ragged + costs.pack_row + costs.pack_tail * panel.tail)
     )
     edges = work.visits * (costs.split_line * panel.vectors * panel.ragged + costs.mask * panel.tail)
     return ThreadCost.of(pack_cycles + edges + work.core(panel), pack + weights, written)

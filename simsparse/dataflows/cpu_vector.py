@@ -10,7 +10,7 @@ import numpy as np
 
 from simsparse.dataflows.cpu_bsr import block_shape, stored_macs
 from simsparse.dataflows.cpu_grid import Grid, ThreadCost, balanced, layer_plan, thread_plan
-from simsparse.dataflows.cpu_memory import memory_of, parameters
+from simsparse.dataflows.cpu_memory import memory_of, parameters, weights_are_cold
 from simsparse.dataflows.task import LayerPlan, LayerTask
 from simsparse.dataflows.tiling import ceil_div
 from simsparse.hardware.cpu import Pair
@@ -83,7 +83,9 @@ def _plan(
     grid = Grid(row_parts=len(starts) - 1, column_parts=1)
     memory = memory_of(task, grid.threads)
     own = stream + task.activation_bytes(task.layer.input_elements)
-    read = memory.stream(stream, weights, footprint=own, shared=own * memory.sharers)
+    read = memory.stream(
+        stream, weights, footprint=own, shared=own * memory.sharers, cold=weights_are_cold(task)
+    )
     outputs = task.activation_bytes(1) * np.diff(starts).astype(np.float64)
     written = memory.stream(outputs, (0.0, 0.0), footprint=own, shared=own * memory.sharers, written=True)
     whole = ThreadCost.of(core.astype(np.float64), read, written)

@@ -54,7 +54,9 @@ def plan_bsr(task: LayerTask) -> LayerPlan:
     kept = kept_blocks(task.weights.dense_mask, rows, columns)
     product = product_of(task)
     plan, pipe_cycles = _plan(task, product, kernel, kept, rows, columns)
-    done = int((kept * np.outer(edges(product.rows, rows), edges(product.k, columns))).sum()) * product.columns
+    done = (
+        int((kept * np.outer(edges(product.rows, rows), edges(product.k, columns))).sum()) * product.columns
+    )
     gpu = parameters(task)
     values, metadata = stored(task)
     staged = int(plan.fetch_bytes[:, 0].sum() + plan.fetch_bytes[:, 2].sum())

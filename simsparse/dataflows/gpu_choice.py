@@ -58,7 +58,12 @@ def clock_share(task: LayerTask, busy_share: float) -> float:
 
 
 def estimate(
-    task: LayerTask, product: Product, kernel: TileKernel, tile: ThreadBlockTile, split: int, macs_per_cycle: float
+    task: LayerTask,
+    product: Product,
+    kernel: TileKernel,
+    tile: ThreadBlockTile,
+    split: int,
+    macs_per_cycle: float,
 ) -> Choice:
     """Closed form of one tile: the slower of the most loaded SM's pipe and the two channels, plus fixed costs."""
     l2, dram = (channel.bytes_per_cycle for channel in channels(task))

@@ -42,7 +42,9 @@ def plan_dense(task: LayerTask) -> LayerPlan:
     plan, choice, busy = _tiles(task, product, gpu.dense, 1.0)
     batched = f"{product.groups} x " if product.groups > 1 else ""
     split = f" split {choice.split}" if choice.split > 1 else ""
-    return _layer_plan(task, plan, f"{batched}dense tiles {choice.tile}{split}", choice, busy, task.layer.macs)
+    return _layer_plan(
+        task, plan, f"{batched}dense tiles {choice.tile}{split}", choice, busy, task.layer.macs
+    )
 
 
 def plan_structured(task: LayerTask) -> LayerPlan:
@@ -113,7 +115,9 @@ def _layer_plan(task: LayerTask, plan: Plan, name: str, choice: Choice, work: Wo
     )
 
 
-def _tiles(task: LayerTask, product: Product, kernel: TileKernel, rate_factor: float) -> tuple[Plan, Choice, Work]:
+def _tiles(
+    task: LayerTask, product: Product, kernel: TileKernel, rate_factor: float
+) -> tuple[Plan, Choice, Work]:
     gpu = parameters(task)
     rate = task.hardware.macs_per_cycle[task.dtype] * kernel.efficiency * rate_factor
     choice = choose(task, product, kernel, rate)
@@ -126,7 +130,9 @@ def _tiles(task: LayerTask, product: Product, kernel: TileKernel, rate_factor: f
     part = np.tile(np.repeat(np.arange(split), len(rows) * len(columns)), product.groups)
     first, counts = bounds[part], np.diff(bounds)[part]
     slice_start = starts(counts)
-    outputs = _outputs(product, kernel, rows[weights % len(rows)] * columns[inputs % len(columns)], part, split)
+    outputs = _outputs(
+        product, kernel, rows[weights % len(rows)] * columns[inputs % len(columns)], part, split
+    )
     fetch = tile_traffic(
         weights,
         inputs,
@@ -155,7 +161,9 @@ def _tiles(task: LayerTask, product: Product, kernel: TileKernel, rate_factor: f
     staged = int(fetch[:, 0].sum() + fetch[:, 2].sum())
     reads = tile.columns / min(gpu.warp_tile, tile.columns) * int(fetch[:, 0].sum())
     reads += tile.rows / min(gpu.warp_tile, tile.rows) * int(fetch[:, 2].sum())
-    work = Work(pipe_cycles=float(macs.sum()) * kernel.efficiency / rate, staged_bytes=staged, read_bytes=round(reads))
+    work = Work(
+        pipe_cycles=float(macs.sum()) * kernel.efficiency / rate, staged_bytes=staged, read_bytes=round(reads)
+    )
     return plan, choice, work
 
 

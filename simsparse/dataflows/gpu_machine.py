@@ -65,7 +65,9 @@ def product_of(task: LayerTask) -> Product:
         k=layer.k,
         columns=layer.n,
         value_bits=task.value_bits,
-        weight_bytes=sum(stored(task)) if layer.kind.has_weights else task.activation_bytes(layer.m * layer.k),
+        weight_bytes=sum(stored(task))
+        if layer.kind.has_weights
+        else task.activation_bytes(layer.m * layer.k),
         input_bytes=task.activation_bytes(min(inputs, max(1, read))),
         output_bytes=task.activation_bytes(layer.m * layer.n),
     )

@@ -31,7 +31,9 @@ def plan_layer(task: LayerTask) -> LayerPlan:
     """
     name = task.format.name
     if name not in _KERNELS:
-        raise UnsupportedError(f"{task.hardware.name} has no kernel for {name} (known: {', '.join(_KERNELS)})")
+        raise UnsupportedError(
+            f"{task.hardware.name} has no kernel for {name} (known: {', '.join(_KERNELS)})"
+        )
     if is_narrow(task):
         if name != "dense":
             raise UnsupportedError(f"grouped convolutions with few channels per group run dense, got {name}")

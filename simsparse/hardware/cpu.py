@@ -32,6 +32,8 @@ class CoreMemory:
     """Of one L3, for data that is read again."""
     l3_written_bytes: float
     """Of one L3, for data that is written: dirty lines count double."""
+    cold_above_bytes: float
+    """Stored weights larger than this are not found in the L3 when a network comes to their layer again."""
     dram_bytes_per_cycle: float
     """What one core alone draws from DRAM."""
     dram_efficiency: float
@@ -39,7 +41,11 @@ class CoreMemory:
 
     def __post_init__(self) -> None:
         sizes = self.footprint_bytes
-        if not sizes or len(sizes) != len(self.read_bytes_per_cycle) or any(a >= b for a, b in zip(sizes, sizes[1:], strict=False)):
+        if (
+            not sizes
+            or len(sizes) != len(self.read_bytes_per_cycle)
+            or any(a >= b for a, b in zip(sizes, sizes[1:], strict=False))
+        ):
             raise UsageError("cpu-rows: memory: expected ascending footprint_bytes, one read rate each")
         if min(*sizes, *self.read_bytes_per_cycle, self.dram_bytes_per_cycle) <= 0 or self.l3_sharers < 1:
             raise UsageError("cpu-rows: memory: expected sizes and rates > 0 and l3_sharers >= 1")

@@ -162,7 +162,14 @@ class GpuTilesParameters:
     direct: DirectKernel
 
     def __post_init__(self) -> None:
-        if not 0 < self.dram_efficiency <= 1 or self.power_ratio <= 0 or self.matrix_k_step < 1 or self.warp_tile < 1:
-            raise UsageError("gpu-tiles: expected dram_efficiency in (0, 1], power_ratio > 0, matrix_k_step, warp_tile >= 1")
+        if (
+            not 0 < self.dram_efficiency <= 1
+            or self.power_ratio <= 0
+            or self.matrix_k_step < 1
+            or self.warp_tile < 1
+        ):
+            raise UsageError(
+                "gpu-tiles: expected dram_efficiency in (0, 1], power_ratio > 0, matrix_k_step, warp_tile >= 1"
+            )
         if not self.dense.tiles:
             raise UsageError("gpu-tiles: dense: expected at least one tile, got none")

@@ -1,33 +1,32 @@
-"""Shapes of all tensors of a model whose input sizes are set.
+"""Shapes of all tensors of a model whose input sizes are set, found in one sweep over its operators.
 
-ONNX's own shape inference and the folding of shape arithmetic take turns until nothing new is learned: each
-folded shape lets inference see further, and each inferred shape can be folded.
+Each operator is either shape arithmetic, which is evaluated, or goes through ONNX's own inference alone, with the
+values found so far. One operator at a time keeps the time linear in the model, and a broken one to itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from simsparse.errors import FileError
+from simsparse.load.graph import Shape
 from simsparse.load.onnx_constants import Stored
 from simsparse.load.onnx_dims import MAX_ELEMENTS
 from simsparse.load.onnx_file import OnnxFile
-from simsparse.load.onnx_fold import MAX_VALUES, fold
-from simsparse.load.onnx_order import replace_nodes
+from simsparse.load.onnx_fold import fold
+from simsparse.load.onnx_fuse import FUNCTION_DOMAIN
 from simsparse.load.onnx_tensors import StoredTensor
-from simsparse.load.onnx_text import clean
 
 Proto = Any
 Array = NDArray[Any]
 
-STANDARD_DOMAINS = ("", "ai.onnx")
-_ROUNDS = 12
+_ARITHMETIC_TYPES = frozenset({1, 6, 7, 9, 11})  # float, int32, int64, bool, double
+_LARGEST_SHAPE = 512  # numbers in a constant that is read for its value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,116 +37,130 @@ class TensorTypes:
     """
 
     nodes: tuple[Proto, ...]
-    shapes: Mapping[str, tuple[int, ...]]
-    element_types: Mapping[str, int]
+    shapes: Mapping[str, Shape]
     values: Mapping[str, Array]
 
 
 def infer_types(file: OnnxFile) -> TensorTypes:
     """Infer the shapes of ``file.model``, whose input sizes are set.
 
-    Raises
-    ------
-    FileError
-        If shape inference refuses the model as a whole.
+    What stays unknown has no entry: operators that read it cannot be simulated, and are listed later.
     """
-    model = file.model
-    _forget_stale_shapes(model)
-    values = {name: value for name, stored in file.tensors.items() if (value := _small(stored)) is not None}
-    known = 0
-    for _ in range(_ROUNDS):
-        model = _infer(model, file.path)
-        shapes, types = _known(model, file.tensors)
-        if not _fold_all(model, shapes, values) and len(shapes) == known:
-            break
-        known = len(shapes)
-    shapes |= {name: value.shape for name, value in values.items()}
-    return TensorTypes(nodes=tuple(model.graph.node), shapes=shapes, element_types=types, values=values)
+    sweep = _Sweep(file)
+    left = [node for node in file.model.graph.node if not sweep.visit(node)]
+    return TensorTypes(nodes=tuple(left), shapes=sweep.shapes, values=sweep.values)
 
 
-def _small(stored: Stored) -> Array | None:
-    """The value of a tensor small enough to be a shape."""
-    if not isinstance(stored, StoredTensor) or stored.data_type not in _ARITHMETIC_TYPES:
-        return None
-    return stored.read() if int(np.prod(stored.shape, dtype=object)) <= MAX_VALUES // 16 else None
+class _Sweep:
+    """Types, shapes and values of all tensors made so far."""
 
+    def __init__(self, file: OnnxFile) -> None:
+        graph = file.model.graph
+        self.shapes: dict[str, Shape] = {}
+        self.values: dict[str, Array] = {}
+        self.types: dict[str, Proto] = {}
+        self.data: dict[str, Proto] = {}
+        self.recorded = {value.name: value.type for value in (*graph.value_info, *graph.output)}
+        self.versions = file.model.opset_import
+        self.ir_version = file.model.ir_version
+        for value in graph.input:
+            self.set_type(value.name, value.type)
+        for name, stored in file.tensors.items():
+            self.set_constant(name, stored)
 
-_ARITHMETIC_TYPES = frozenset({1, 6, 7, 9, 11})  # float, int32, int64, bool, double
-
-
-def _forget_stale_shapes(model: Proto) -> None:
-    """Drop recorded shapes that inference can find again: they may be of another batch."""
-    foreign = {
-        name for node in model.graph.node if node.domain not in STANDARD_DOMAINS for name in node.output
-    }
-    kept = [value for value in model.graph.value_info if value.name in foreign]
-    del model.graph.value_info[:]
-    model.graph.value_info.extend(kept)
-    for value in model.graph.output:
-        if value.name not in foreign and value.type.HasField("tensor_type"):
-            value.type.tensor_type.ClearField("shape")
-
-
-def _infer(model: Proto, path: Path) -> Proto:
-    import onnx.shape_inference
-
-    try:
-        return onnx.shape_inference.infer_shapes(model, check_type=False, strict_mode=False, data_prop=True)
-    except Exception as error:  # C++ code: any type
-        reason = clean(str(error).strip())
-        raise FileError(
-            [f"{path}: expected a model whose shapes fit, got: {reason} (check it with onnx.checker)"]
-        ) from None
-
-
-def _known(model: Proto, tensors: Mapping[str, Stored]) -> tuple[dict[str, tuple[int, ...]], dict[str, int]]:
-    """Shapes with all sizes known and within bounds, and element types."""
-    shapes = {name: stored.shape for name, stored in tensors.items()}
-    types: dict[str, int] = {}
-    for value in (*model.graph.input, *model.graph.value_info, *model.graph.output):
-        tensor = value.type.tensor_type
-        types[value.name] = tensor.elem_type
-        if not tensor.HasField("shape") or value.name in shapes:
-            continue
-        sizes = [dim.dim_value if dim.HasField("dim_value") else -1 for dim in tensor.shape.dim]
-        if min(sizes, default=1) >= 0 and int(np.prod(sizes, dtype=object)) <= MAX_ELEMENTS:
-            shapes[value.name] = tuple(sizes)
-    return shapes, types
-
-
-def _fold_all(model: Proto, shapes: Mapping[str, Sequence[int]], values: dict[str, Array]) -> bool:
-    """Evaluate all shape arithmetic that can be, into ``values`` and the model; whether there was any."""
-    from onnx import numpy_helper
-
-    found = False
-    for node in model.graph.node:
-        if not node.output or node.output[0] in values:
-            continue
-        value = _folded(node, shapes, values)
+    def visit(self, node: Proto) -> bool:
+        """Learn what ``node`` makes; whether it was shape arithmetic and is done with."""
+        value = self.folded(node)
         if value is not None:
-            values[node.output[0]] = value
-            found = True
-            model.graph.initializer.append(numpy_helper.from_array(np.asarray(value), node.output[0]))
-    if found:
-        _remove_folded(model, values)
-    return found
+            self.set_value(node.output[0], value)
+            return True
+        found = self.inferred(node)
+        for name in filter(None, node.output):
+            known = found.get(name)
+            self.set_type(name, known if known is not None else self.recorded.get(name))
+        return False
 
+    def folded(self, node: Proto) -> Array | None:
+        source = node.input[0] if node.input else ""
+        if node.op_type in ("Shape", "Size") and source in self.shapes and len(node.output) == 1:
+            shape = list(self.shapes[source])
+            if node.op_type == "Size":
+                return np.array(math.prod(shape), np.int64)
+            ends = {attribute.name: attribute.i for attribute in node.attribute}
+            return np.array(shape[ends.get("start", 0) : ends.get("end", len(shape))], np.int64)
+        if any(name and name not in self.values for name in node.input):
+            return None
+        return fold(node, [self.values.get(name) for name in node.input])
 
-def _folded(node: Proto, shapes: Mapping[str, Sequence[int]], values: Mapping[str, Array]) -> Array | None:
-    if node.op_type in ("Shape", "Size") and node.input and node.input[0] in shapes:
-        attributes = {attribute.name: attribute.i for attribute in node.attribute}
-        shape = list(shapes[node.input[0]])
-        if node.op_type == "Size":
-            return np.array(int(np.prod(shape, dtype=object)), np.int64)
-        return np.array(shape[attributes.get("start", 0) : attributes.get("end", len(shape))], np.int64)
-    if any(name and name not in values for name in node.input):
-        return None
-    return fold(node, [values[name] if name else None for name in node.input])
+    def inferred(self, node: Proto) -> Mapping[str, Proto]:
+        """Types of the outputs of ``node``, as far as they follow from its inputs."""
+        import onnx
+        from onnx import shape_inference
 
+        if node.domain == FUNCTION_DOMAIN:
+            return self.of_own_function(node)
+        unknown = onnx.TypeProto()
+        try:
+            version = next(entry.version for entry in self.versions if entry.domain in ("", "ai.onnx"))
+            schema = onnx.defs.get_schema(
+                node.op_type, version, "" if node.domain == "ai.onnx" else node.domain
+            )
+            return shape_inference.infer_node_outputs(
+                schema,
+                node,
+                {name: self.types.get(name, unknown) for name in node.input if name},
+                {name: self.datum(name) for name in node.input if name in self.values},
+                opset_imports=self.versions,
+                ir_version=self.ir_version,
+            )
+        except Exception:  # from C++, for any contradiction in the node: its outputs stay unknown
+            return {}
 
-def _remove_folded(model: Proto, values: Mapping[str, Array]) -> None:
-    """Take operators out whose result is now an initialiser, and the record of that result's shape."""
-    replace_nodes(model.graph, [n for n in model.graph.node if not (n.output and n.output[0] in values)])
-    kept = [value for value in model.graph.value_info if value.name not in values]
-    del model.graph.value_info[:]
-    model.graph.value_info.extend(kept)
+    def of_own_function(self, node: Proto) -> dict[str, Proto]:
+        """Types of the functions that exported files carry."""
+        from onnx import helper
+
+        shapes = [self.shapes.get(name) for name in node.input]
+        first, last = (shapes[0], shapes[-1]) if shapes else (None, None)
+        if node.op_type == "Copy" and len(node.input) == 3 and node.input[2] in self.values:
+            first = tuple(int(size) for size in self.values[node.input[2]].ravel())
+        elif node.op_type == "CacheAppend" and first and last and len(first) > 1 < len(last):
+            first = (*first[:-2], first[-2] + last[-2], first[-1])
+        return {} if first is None else {node.output[0]: helper.make_tensor_type_proto(1, first)}
+
+    def datum(self, name: str) -> Proto:
+        """A known value as ONNX's inference takes it."""
+        from onnx import numpy_helper
+
+        if name not in self.data:
+            self.data[name] = numpy_helper.from_array(self.values[name], name)
+        return self.data[name]
+
+    def set_constant(self, name: str, stored: Stored) -> None:
+        from onnx import helper
+
+        self.shapes[name] = stored.shape
+        element_type = stored.data_type if isinstance(stored, StoredTensor) else stored.values.data_type
+        self.types[name] = helper.make_tensor_type_proto(element_type, stored.shape)
+        if isinstance(stored, StoredTensor) and stored.data_type in _ARITHMETIC_TYPES:
+            if math.prod(stored.shape) <= _LARGEST_SHAPE:
+                self.values[name] = stored.read()
+
+    def set_value(self, name: str, value: Array) -> None:
+        from onnx import helper
+
+        self.values[name] = value
+        self.shapes[name] = value.shape
+        element_type = helper.np_dtype_to_tensor_dtype(value.dtype)
+        self.types[name] = helper.make_tensor_type_proto(element_type, value.shape)
+
+    def set_type(self, name: str, kind: Proto | None) -> None:
+        if kind is None:
+            return
+        self.types[name] = kind
+        tensor = kind.tensor_type
+        if not kind.HasField("tensor_type") or not tensor.HasField("shape"):
+            return
+        sizes = tuple(dim.dim_value if dim.HasField("dim_value") else -1 for dim in tensor.shape.dim)
+        if min(sizes, default=1) >= 0 and math.prod(sizes) <= MAX_ELEMENTS:
+            self.shapes[name] = sizes

@@ -85,8 +85,8 @@ def _table(machine: HardwareModel, notes: Mapping[str, int]) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("number", overflow="fold")
     table.add_column("value", justify="right", overflow="fold")
-    table.add_column("unit")
-    table.add_column("status")
+    table.add_column("unit", no_wrap=True)
+    table.add_column("status", no_wrap=True)
     table.add_column("source", justify="right")
     for path, value in numbers(machine):
         source = machine.sources.get(path)

@@ -42,7 +42,7 @@ def checks() -> list[Check]:
                     unit="cycles",
                     tolerance=tolerance,
                     kind="simulator parity",
-                    source=row["source"],
+                    source=row["source"].split("/ref_outputs")[0],
                 )
             )
     return found

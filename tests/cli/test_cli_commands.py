@@ -125,7 +125,17 @@ def test_check_tells_every_mistake_of_every_file(tmp_path: Path, capsys: Capture
 
 @pytest.mark.parametrize(
     "kind",
-    ["hardware", "workloads", "formats", "patterns", "profiles", "criteria", "allocations", "targets", "dtypes"],
+    [
+        "hardware",
+        "workloads",
+        "formats",
+        "patterns",
+        "profiles",
+        "criteria",
+        "allocations",
+        "targets",
+        "dtypes",
+    ],
 )
 def test_list_every_kind(kind: str, capsys: Captured) -> None:
     assert command(["list", kind, "--json"]) == 0
@@ -178,7 +188,7 @@ def test_a_missed_target_is_exit_code_4(monkeypatch: pytest.MonkeyPatch, capsys:
         kind="hardware",
         source="s",
     )
-    monkeypatch.setattr(simsparse.validation, "validate", lambda targets: [missed])
+    monkeypatch.setattr(simsparse.validation, "validate", lambda _: [missed])
     assert command(["validate"]) == 4
     out, err = capsys.readouterr()
     assert "MISSED" in out
@@ -189,7 +199,8 @@ def test_export_writes_a_model_that_comes_back_with_its_zeros(tmp_path: Path, ca
     model = tmp_path / "tiny.yaml"
     model.write_text(
         "name: tiny\nsource: a test\ninputs: {x: [1, 16]}\nlayers:\n"
-        "  - {op: linear, name: fc1, out_features: 32}\n  - {op: relu}\n  - {op: linear, name: fc2, out_features: 8}\n",
+        "  - {op: linear, name: fc1, out_features: 32}\n  - {op: relu}\n"
+        "  - {op: linear, name: fc2, out_features: 8}\n",
         "utf-8",
     )
     output = tmp_path / "tiny.onnx"

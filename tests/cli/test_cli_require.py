@@ -32,7 +32,7 @@ def test_every_figure_can_be_required(figure: str) -> None:
 
 def test_all_that_were_missed_are_told() -> None:
     with pytest.raises(
-        RequirementError, match="expected speedup >= 3, got 2; expected time_s < 0.001, got 0.0076"
+        RequirementError, match=r"expected speedup >= 3, got 2; expected time_s < 0\.001, got 0\.0076"
     ):
         check_requirements(
             example_run(), [parse_requirement("speedup>=3"), parse_requirement("time_s<0.001")]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +16,57 @@ from simsparse.report import frame, run_to_dict, to_json
 from simsparse.report.frame import write_csv
 from simsparse.report.schema import run_schema
 
-KEYS = ["schema_version", "model", "hardware", "pattern", "seed", "versions", "approximations", "unsupported", "baseline", "totals", "speedup", "energy_ratio", "memory_ratio", "verdict", "layers"]
-FIGURES = ["time_s", "cycles", "energy_j", "energy_by_component_j", "weight_bytes", "metadata_bytes", "peak_activation_bytes", "dram_bytes", "macs_dense", "macs_done", "average_power_w"]
-LAYER = ["name", "kind", "m", "k", "n", "weight_density", "activation_density", "format", "bound_by", "utilisation"]
+KEYS = {
+    "schema_version",
+    "model",
+    "hardware",
+    "pattern",
+    "seed",
+    "versions",
+    "approximations",
+    "unsupported",
+    "baseline",
+    "totals",
+    "speedup",
+    "energy_ratio",
+    "memory_ratio",
+    "verdict",
+    "layers",
+}
+FIGURES = {
+    "time_s",
+    "cycles",
+    "energy_j",
+    "energy_by_component_j",
+    "weight_bytes",
+    "metadata_bytes",
+    "peak_activation_bytes",
+    "dram_bytes",
+    "macs_dense",
+    "macs_done",
+    "average_power_w",
+}
+LAYER = {
+    "name",
+    "kind",
+    "m",
+    "k",
+    "n",
+    "weight_density",
+    "activation_density",
+    "format",
+    "bound_by",
+    "utilisation",
+}
 
 
 def test_the_object_has_the_promised_keys() -> None:
     data = run_to_dict(example_run())
-    assert set(KEYS) <= set(data)
-    assert set(FIGURES) <= set(data["totals"])
-    assert set(FIGURES) <= set(data["baseline"])
+    assert set(data) >= KEYS
+    assert set(data["totals"]) >= FIGURES
+    assert set(data["baseline"]) >= FIGURES
     for layer in data["layers"]:
-        assert set(FIGURES + LAYER) <= set(layer)
+        assert set(layer) >= (FIGURES | LAYER)
 
 
 def test_the_text_is_the_object_to_the_last_digit() -> None:
@@ -113,8 +152,6 @@ def test_csv_round_trips(tmp_path: Path) -> None:
 
 
 def test_frame_is_the_function_however_it_is_reached() -> None:
-    assert simsparse.report.frame is frame  # type: ignore[attr-defined]
-    assert "simsparse.report.frame" in sys.modules
-    import simsparse.report.frame
-
-    assert callable(simsparse.report.frame)
+    assert simsparse.report.frame is frame
+    import_module("simsparse.report.frame")
+    assert simsparse.report.frame is frame
