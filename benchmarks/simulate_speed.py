@@ -146,6 +146,7 @@ def peer() -> None:
         )
         (root / "resnet50.csv").write_text(_topology())
         (root / "scale.cfg").write_text(_CONFIGURATION)
+        (root / "layout.csv").write_text("header,\n")  # it wants the file, and reads nothing from it here
         (root / "run.py").write_text(_PEER_SCRIPT)
         (root / "out").mkdir()
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -229,7 +230,7 @@ UseRamulatorTrace: False
 """
 _PEER_SCRIPT = """import sys
 from scalesim.scale_sim import scalesim
-scalesim(save_disk_space=True, verbose=False, config=sys.argv[1], topology=sys.argv[2], layout="",
+scalesim(save_disk_space=True, verbose=False, config=sys.argv[1], topology=sys.argv[2], layout="layout.csv",
 input_type_gemm=False).run_scale(top_path=sys.argv[3])
 """
 

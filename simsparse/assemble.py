@@ -9,11 +9,17 @@ from typing import Any
 
 from simsparse.ir import Unsupported
 from simsparse.model_run import ModelRun, Pair
+from simsparse.pattern import Dense
 from simsparse.results import Cost, LayerResult, Run
 
 
 def assemble(
-    settings: ModelRun, pairs: Sequence[Pair], unsupported: Sequence[Unsupported], *, allocation: str
+    settings: ModelRun,
+    pairs: Sequence[Pair],
+    unsupported: Sequence[Unsupported],
+    *,
+    allocation: str,
+    asked_model: str,
 ) -> Run:
     """The run of ``settings`` from pairs of results and baselines."""
     hardware, runner, workload = settings.hardware, settings.runner, settings.pruned.workload
@@ -40,6 +46,8 @@ def assemble(
         baseline_name=f"dense {runner.dtype} on {hardware.name}",
         bound_by=limit,
         bound_share=share,
+        asked_model=asked_model,
+        asked_pattern="" if isinstance(settings.pruned.pattern, Dense) else str(settings.pruned.pattern),
         approximations=tuple(dict.fromkeys(notes)),
         unsupported=tuple(unsupported),
         versions=_versions(),

@@ -33,7 +33,7 @@ class UnknownNameError(UsageError):
     """No such name; the message offers the nearest known ones.
 
     >>> str(UnknownNameError("format", "cssr", ["csr", "csc", "dense"]))
-    'format: expected a known name, got "cssr" (did you mean csr, csc?)'
+    'format: expected a known name, got "cssr" (did you mean csr?)'
     """
 
     def __init__(self, kind: str, name: str, known: Iterable[str], *, hint: str | None = None) -> None:

@@ -192,6 +192,10 @@ class Run:
     bound_by: str
     bound_share: float
     """Share of the run's time spent in layers bound by ``bound_by``."""
+    asked_model: str = ""
+    """What was typed for the model, such as a path; its name where it came as a value."""
+    asked_pattern: str = ""
+    """The pattern asked for; empty where the model's own zeros count."""
     approximations: tuple[str, ...] = ()
     unsupported: tuple[Unsupported, ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)

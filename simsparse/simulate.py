@@ -83,6 +83,7 @@ def simulate(
         activation_density=activation_density,
         engine=engine,
         allocation=allocation,
+        asked_model=model if isinstance(model, str) else "",
     )
 
 
@@ -95,6 +96,7 @@ def simulate_pruned(
     activation_density: float | None = None,
     engine: str = "compiled",
     allocation: str = "uniform",
+    asked_model: str = "",
 ) -> Run:
     """Simulate an already pruned workload; `simulate` with the first half done, so that masks can be shared.
 
@@ -121,7 +123,9 @@ def simulate_pruned(
     if workload.macs and not any(result.cost.macs_dense for result, _ in pairs):
         reasons = "; ".join(dict.fromkeys(part.reason for part in unsupported))
         raise UnsupportedError(f"{workload.name} on {hardware.name}: no layer can be simulated ({reasons})")
-    return assemble(settings, pairs, unsupported, allocation=allocation)
+    return assemble(
+        settings, pairs, unsupported, allocation=allocation, asked_model=asked_model or workload.name
+    )
 
 
 def simulate_layer(

@@ -56,6 +56,6 @@ def energy_scale(from_nm: float, to_nm: float, *, supply_v: float = DEFAULT_SUPP
     >>> energy_scale(45, 45)
     1.0
     >>> round(energy_scale(45, 16), 3)
-    0.175
+    0.174
     """
     return _energy_factor(to_nm, supply_v) / _energy_factor(from_nm, supply_v)

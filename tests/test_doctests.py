@@ -14,6 +14,7 @@ MODULES = [
     "simsparse.ir",
     "simsparse.load.document",
     "simsparse.load.inline",
+    "simsparse.load.quoting",
     "simsparse.load.wording",
     "simsparse.load.yaml_tree",
     "simsparse.pattern",

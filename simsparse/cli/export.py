@@ -6,13 +6,14 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
 from cyclopts import Parameter
 
 from simsparse.cli import options as o
 from simsparse.errors import UsageError
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from simsparse.load.graph import Graph
 
 
@@ -32,6 +33,8 @@ def export(
     seed: o.Seed = 0,
 ) -> None:
     """Write a pruned model as ONNX; weights are seeded, the removed ones are zero."""
+    import numpy as np
+
     from simsparse.load.lower import lower
     from simsparse.load.onnx_export import export_onnx
     from simsparse.pattern import parse_pattern
@@ -43,7 +46,7 @@ def export(
     pruned = choose(workload, pattern, criterion=criterion, allocation=allocation, skip=skip, seed=seed)
     layers = {layer.name: layer for layer in workload.layers}
 
-    def weights(name: str) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+    def weights(name: str) -> NDArray[np.float32]:
         values, mask = pruned.weights_and_mask(layers[name])
         return values if mask is None else np.where(mask, values, np.float32(0))
 

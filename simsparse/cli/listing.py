@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from simsparse.errors import UsageError
 
@@ -34,24 +35,22 @@ def template_text(kind: str) -> str:
 
 
 def _hardware() -> list[Entry]:
-    from simsparse.load.catalog import load_hardware, names
-
-    return [
-        (machine.name, f"{machine.kind}: {machine.title}")
-        for machine in map(load_hardware, names("hardware"))
-    ]
+    return [(name, f"{data.get('kind')}: {data.get('title')}") for name, data in _bundled("hardware")]
 
 
 def _workloads() -> list[Entry]:
+    return [(name, str(data.get("title") or data.get("source") or "")) for name, data in _bundled("workload")]
+
+
+def _bundled(kind: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Names and plain data: a line about each needs no validation, which would load pydantic."""
     from simsparse.load.catalog import bundled_file, names
     from simsparse.load.document import read_document
 
-    found = []
-    for name in names("workload"):
-        file = bundled_file("workload", name)
-        data = read_document(file).data if file is not None else {}
-        found.append((name, str(data.get("title") or data.get("source") or "")))
-    return found
+    for name in names(kind):
+        file = bundled_file(kind, name)
+        if file is not None:
+            yield name, read_document(file).data
 
 
 def _formats() -> list[Entry]:

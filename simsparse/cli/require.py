@@ -6,9 +6,12 @@ import operator
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from simsparse.errors import RequirementError, UsageError, nearest
-from simsparse.results import Run
+
+if TYPE_CHECKING:
+    from simsparse.results import Run
 
 _FIGURES: dict[str, Callable[[Run], float]] = {
     "speedup": lambda run: run.speedup,

@@ -1,4 +1,4 @@
-"""Blocks of output channels: a vector of X is loaded once for four rows; zeros inside a block are multiplied."""
+"""Blocks of output channels: a vector of X is loaded once for four rows; zeros inside are multiplied."""
 
 from __future__ import annotations
 

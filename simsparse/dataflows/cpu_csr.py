@@ -1,4 +1,4 @@
-"""CSR on panels: for each kept weight one splat and one FMA per vector; rows of a k block are sorted by length."""
+"""CSR on panels: one splat per kept weight, one FMA per vector; rows of a k block sorted by length."""
 
 from __future__ import annotations
 

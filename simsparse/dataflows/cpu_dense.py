@@ -1,7 +1,7 @@
-"""Dense products on a CPU: a BLAS sgemm on blocks of rows and columns, one block per thread, and direct convolutions.
+"""Dense products on a CPU: a BLAS sgemm on blocks of rows and columns, and direct convolutions.
 
-Convolutions pack their windows as they go (implicit im2col). Products of a batch are dealt out to the threads whole
-where there are enough of them, else each is cut.
+Convolutions pack their windows as they go (implicit im2col). Products of a batch are dealt out to the threads
+whole where there are enough of them, else each is cut.
 """
 
 from __future__ import annotations
@@ -80,12 +80,10 @@ def _cycles(task: LayerTask, m: IntArray, n: IntArray) -> FloatArray:
     """Cycles of one block without its streams."""
     costs, k = parameters(task).dense, task.layer.k
     macs = task.hardware.macs_per_cycle
-    faster = (
-        macs.get("fp32", macs[task.dtype]) / macs[task.dtype]
-    )  # narrow types multiply more lanes per cycle
+    faster = macs.get("fp32", macs[task.dtype]) / macs[task.dtype]  # more lanes for narrow types
     narrow = task.value_bits / 32
     if task.layer.n == 1:
-        return m * costs.vector_row
+        return m.astype(np.float64) * costs.vector_row
     small = m * k * n <= costs.small_macs
     packed = m * k * (_by_columns(costs.columns, n) * faster + costs.pack_weights * narrow)
     packed = packed + narrow * (k * n * costs.pack_inputs + m * n * costs.outputs)
@@ -99,7 +97,7 @@ def _cycles(task: LayerTask, m: IntArray, n: IntArray) -> FloatArray:
 
 def _by_columns(cycles: tuple[float, ...], n: IntArray) -> FloatArray:
     """Cycles per (m, k): whole vectors of columns, and a remainder kernel for each bit of the rest."""
-    total: FloatArray = (n // _LANES) * cycles[0]
+    total: FloatArray = (n // _LANES).astype(np.float64) * cycles[0]
     for bit, cost in zip((8, 4, 2, 1), cycles[1:], strict=True):
         total = total + (n & bit > 0) * cost
     return total
@@ -139,7 +137,7 @@ def _operands(task: LayerTask) -> float:
 
 
 def _plan_direct(task: LayerTask) -> LayerPlan:
-    """Depthwise and narrow grouped convolutions: each output is summed up directly, channels dealt to threads."""
+    """Depthwise and narrow grouped convolutions: outputs summed up directly, channels dealt to threads."""
     layer, costs = task.layer, parameters(task).dense
     threads = min(task.hardware.units, layer.m * ceil_div(layer.n, _LANES))
     memory = memory_of(task, threads)

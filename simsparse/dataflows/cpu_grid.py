@@ -1,9 +1,10 @@
-"""Which thread does what: rows in contiguous parts of equal work, columns in panels, and plans from per-thread costs."""
+"""Which thread does what: rows in contiguous parts of equal work, columns in panels; and plans of it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -75,7 +76,8 @@ def balanced(work: IntArray, parts: int, step: int = 1) -> IntArray:
     units = np.add.reduceat(work, np.arange(0, rows, step)) if step > 1 else work
     upto = np.concatenate([[0], np.cumsum(units + 1e-9)])
     inner = np.searchsorted(upto, upto[-1] * np.arange(1, parts) / parts - 1e-6)
-    return np.minimum(np.concatenate([[0], inner, [len(units)]]) * step, rows).astype(np.int64)
+    bounds: IntArray = np.concatenate([[0], inner, [len(units)]]).astype(np.int64) * step
+    return np.minimum(bounds, rows)
 
 
 def panel_share(panels: int, parts: int) -> IntArray:
@@ -123,7 +125,7 @@ def thread_plan(
 
 def _chunks(first: int, last: int, steps: int) -> list[tuple[int, int]]:
     cuts = [first + (last - first) * i // steps for i in range(steps + 1)]
-    return [(a, b) for a, b in zip(cuts, cuts[1:], strict=False) if b > a]
+    return [(a, b) for a, b in pairwise(cuts) if b > a]
 
 
 def core_plan(
@@ -166,7 +168,7 @@ def layer_plan(
     cached: tuple[float, float],
     notes: tuple[str, ...] = (),
 ) -> LayerPlan:
-    """The layer plan of CPU kernels; ``loaded`` are bytes that the cores load from L1, ``cached`` from L2 and L3."""
+    """The layer plan of CPU kernels; ``loaded`` are bytes from L1, ``cached`` those from L2 and L3."""
     weights = task.layer.kind != LayerKind.MATMUL
     values, metadata = stored_bytes(task) if weights else (0, 0)
     return LayerPlan(

@@ -1,7 +1,8 @@
 """Pattern-grouped rows: four rows at a time, columns sorted by which of the four use them.
 
-Fifteen straight loops, one per set of rows, each with exactly that set's FMAs: no branch inside, no multiplied zero, and
-each vector of X is loaded once for all rows that use it. Bitmask and N:M weights are prepared like this for n > 1.
+Fifteen straight loops, one per set of rows, each with exactly that set's FMAs: no branch inside, no
+multiplied zero, and each vector of X is loaded once for all rows that use it. Bitmask and N:M weights are
+prepared like this for n > 1.
 """
 
 from __future__ import annotations

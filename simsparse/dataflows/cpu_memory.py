@@ -1,8 +1,9 @@
 """Streams of a core: waiting for a cache, and the part that comes from DRAM.
 
-A stream of a footprint F costs its bytes at the measured sequential rate of F, weighted by what the kernel really waits
-for. Beyond the usable L3 the share ``1 − L3 / F`` of it comes from DRAM instead: those bytes cross the shared channel,
-and where one core alone is slower than its share of that channel it waits for the difference.
+A stream of a footprint F costs its bytes at the measured sequential rate of F, weighted by what the kernel
+really waits for. Beyond the usable L3 the share ``1 − L3 / F`` of it comes from DRAM instead: those bytes
+cross the shared channel, and where one core alone is slower than its share of that channel it waits for the
+difference.
 """
 
 from __future__ import annotations
@@ -64,8 +65,8 @@ class Memory:
     ) -> Traffic:
         """Move ``size`` bytes that are part of a ``footprint`` per core and of ``shared`` bytes per L3.
 
-        ``unique`` is the share of the bytes from beyond the L3 that no neighbour on the same L3 has fetched, ``cold``
-        the share that is touched for the first time and not in the L3 for sure.
+        ``unique`` is the share of the bytes from beyond the L3 that no neighbour on the same L3 has fetched,
+        ``cold`` the share that is touched for the first time and not in the L3 for sure.
         """
         moved, own = np.asarray(size, dtype=np.float64), np.asarray(footprint, dtype=np.float64)
         in_cache, in_dram = weights
@@ -82,16 +83,20 @@ class Memory:
         )
 
     def cycles_per_byte(self, footprint: FloatArray) -> FloatArray:
-        """Sequential reads of a footprint, interpolated over its logarithm; beyond the last point as there."""
+        """Sequential reads of a footprint, interpolated over its logarithm; constant beyond the points."""
         points = np.log(np.asarray(self.costs.footprint_bytes))
         rates = np.asarray(self.costs.read_bytes_per_cycle)
         return np.interp(np.log(np.maximum(footprint, 1.0)), points, 1.0 / rates)
 
 
 def weights_are_cold(task: LayerTask) -> bool:
-    """Whether the weights come from DRAM when the layer starts; smaller ones stay in the L3 between calls."""
+    """Whether the weights come from DRAM when the layer starts; smaller ones stay in the L3 between calls.
+
+    The dense size decides for every format: what else the network holds is not known here.
+    """
     layer = task.layer
-    return layer.kind.has_weights and task.footprint.total_bytes > parameters(task).memory.cold_above_bytes
+    dense = layer.m * layer.k * task.value_bits / 8
+    return layer.kind.has_weights and dense > parameters(task).memory.cold_above_bytes
 
 
 def parameters(task: LayerTask) -> CpuRowsParameters:
@@ -121,9 +126,10 @@ def memory_of(task: LayerTask, threads: int) -> Memory:
 def tile_hits(capacity: float, tile_bytes: float, used: FloatArray, overlap: FloatArray) -> FloatArray:
     """Share of loads from the packed tile that hit the L1.
 
-    ``used`` is the share of the tile's lines that one row uses, ``overlap`` the share of them that the row before used.
-    A tile within the L1 always hits. A larger one hits while a line's stack distance is below the capacity: always the
-    same lines (dense sweeps) evict each other, random sparse rows find ``capacity / tile``.
+    ``used`` is the share of the tile's lines that one row uses, ``overlap`` the share of them that the row
+    before used. A tile within the L1 always hits. A larger one hits while a line's stack distance is below
+    the capacity: always the same lines (dense sweeps) evict each other, random sparse rows find ``capacity /
+    tile``.
     """
     room = capacity / tile_bytes
     if room >= 1:
@@ -141,5 +147,5 @@ def tile_hits(capacity: float, tile_bytes: float, used: FloatArray, overlap: Flo
 
 
 def unpredicted(surprises: FloatArray, capacity: float) -> FloatArray:
-    """Loop exits that the branch predictor misses: few are memorised when the same layer repeats, many are not."""
+    """Loop exits that the branch predictor misses: a few are memorised when a layer repeats, many not."""
     return surprises * np.clip(2 * (surprises / capacity - 1), 0, 1)

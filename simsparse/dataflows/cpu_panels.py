@@ -1,7 +1,7 @@
-"""SpMM on panels of columns: pack a tile of X into L1, then pass all rows of the thread over it, k block by k block.
+"""SpMM on panels of columns: pack a tile of X into L1, then pass all rows of the thread over it.
 
-The time of a panel is additive: pack + core + weights + outputs. Each kernel says what its core costs and how many
-bytes its weights stream; everything else is the same for all of them and stands here.
+The time of a panel is additive: pack + core + weights + outputs. Each kernel says what its core costs and how
+many bytes its weights stream; everything else is the same for all of them and stands here.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from simsparse.plan import FloatArray, IntArray, Plan
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Panel:
-    """``columns`` of X in ``vectors`` vectors; the tail panel is masked, and ragged rows straddle cache lines."""
+    """``columns`` of X in ``vectors`` vectors; the tail is masked, and ragged rows straddle cache lines."""
 
     columns: int
     vectors: int
@@ -64,7 +64,7 @@ def panels_of(task: LayerTask) -> tuple[int, Panel, Panel]:
 
 
 def spmm_grid(task: LayerTask, cycles_per_weight: float, step: int = 1) -> Grid:
-    """Threads by rows and panels: sharing panels saves packing, sharing rows keeps the weights in the caches."""
+    """Threads by rows and panels: more columns parts save packing, more row parts the weight stream."""
     costs, layer = parameters(task).panel, task.layer
     panels, full, last = panels_of(task)
     panel = full if panels > 1 else last

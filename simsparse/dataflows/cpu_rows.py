@@ -1,10 +1,11 @@
 """CPU: rows of W on cores, each kernel with its own inner-loop cost.
 
-A thread has a contiguous part of the rows with an equal share of the kept weights, and a share of the panels of columns.
-Its time is additive: packing the inputs into L1, the core loop, the weight stream and the outputs; nothing overlaps but
-the DRAM traffic of one thread with the arithmetic of the others. Each storage format has its kernels: ``dense`` a BLAS
-product; ``csr`` rows; ``bsr`` blocks of output channels; ``bitmask`` and ``nm`` pattern-grouped rows, expanded for a
-single column. Formats that are only stored are unpacked to csr when a network is loaded.
+A thread has a contiguous part of the rows with an equal share of the kept weights, and a share of the panels
+of columns. Its time is additive: packing the inputs into L1, the core loop, the weight stream and the
+outputs; nothing overlaps but the DRAM traffic of one thread with the arithmetic of the others. Each storage
+format has its kernels: ``dense`` a BLAS product; ``csr`` rows; ``bsr`` blocks of output channels; ``bitmask``
+and ``nm`` pattern-grouped rows, expanded for a single column. Formats that are only stored are unpacked to
+csr when a network is loaded.
 
 The layer is warm: weights and activations that fit the L3 stay there from one call to the next.
 

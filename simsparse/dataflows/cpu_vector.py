@@ -1,7 +1,7 @@
 """One column of X (n = 1): the weights stream once, and the kernels differ in how they meet the inputs.
 
-``csr`` gathers 16 inputs per instruction; ``bitmask`` and ``nm`` expand packed weights against contiguous inputs;
-blocks of 16 output channels broadcast one input.
+``csr`` gathers 16 inputs per instruction; ``bitmask`` and ``nm`` expand packed weights against contiguous
+inputs; blocks of 16 output channels broadcast one input.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def _plan(
     name: str,
     done: int,
 ) -> LayerPlan:
-    """Split each thread's rows into a few tiles, so that its arithmetic meets the other threads' DRAM traffic."""
+    """A few tiles per thread, so that its arithmetic meets the other threads' DRAM traffic."""
     grid = Grid(row_parts=len(starts) - 1, column_parts=1)
     memory = memory_of(task, grid.threads)
     own = stream + task.activation_bytes(task.layer.input_elements)
@@ -105,8 +105,8 @@ def _threads(task: LayerTask) -> int:
 
 
 def _sums(values: IntArray, starts: IntArray) -> FloatArray:
-    upto = np.concatenate([[0], np.cumsum(values)])
-    return (upto[starts[1:]] - upto[starts[:-1]]).astype(np.float64)
+    upto: FloatArray = np.concatenate([[0], np.cumsum(values)]).astype(np.float64)
+    return upto[starts[1:]] - upto[starts[:-1]]
 
 
 def _far(task: LayerTask) -> float:

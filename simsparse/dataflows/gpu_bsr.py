@@ -1,8 +1,8 @@
 """Kept blocks on the matrix pipe: a thread block takes one block row of W by a tile of columns.
 
-It walks the kept blocks of its row, so its k is its own: rows with more blocks run longer. The blocks of a slice are
-loaded together with the input rows of their columns. Small blocks leave most of the pipe's operand bandwidth idle,
-which one constant says: the share of the dense rate at which a kept block runs.
+It walks the kept blocks of its row, so its k is its own: rows with more blocks run longer. The blocks of a
+slice are loaded together with the input rows of their columns. Small blocks leave most of the pipe's operand
+bandwidth idle, which one constant says: the share of the dense rate at which a kept block runs.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def block_shape(task: LayerTask) -> tuple[int, int]:
 
 
 def block_efficiency(kernel: BlockRowKernel, rows: int, columns: int) -> float:
-    """Share of the dense rate at which a kept block runs: known at one size, assumed to grow with its mean side."""
+    """Share of the dense rate for a kept block: known at one size, assumed to grow with its mean side."""
     side = math.sqrt(rows * columns) / kernel.reference_block
     return min(kernel.efficiency_limit, kernel.efficiency * side)
 
@@ -129,7 +129,7 @@ def _plan(
         slice_start=slice_start,
         fetch=fetch,
         outputs=(written, written),
-        compute=in_slice * (pipe / (efficiency * clock_share(task, busy))),
+        compute=in_slice.astype(np.float64) * (pipe / (efficiency * clock_share(task, busy))),
         blocks_per_unit=kernel.blocks_per_unit,
         stages=kernel.stages,
         fill_cycles=kernel.fill_cycles,

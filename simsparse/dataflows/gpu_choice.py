@@ -1,7 +1,8 @@
 """Which tile a library launches, and how far the power budget cuts the clock.
 
-The library's choice is an input of the model, not physics: it takes the tile with the least estimated time, where
-smaller tiles are discounted by their ``preference``. k is split over blocks where tiles alone leave SMs idle.
+The library's choice is an input of the model, not physics: it takes the tile with the least estimated time,
+where smaller tiles are discounted by their ``preference``. k is split over blocks where tiles alone leave SMs
+idle.
 """
 
 from __future__ import annotations
@@ -23,18 +24,19 @@ _KNEE = 4  # exponent of the p-norm: a maximum with a soft knee, as fitted on ti
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """A launched tile: its split of k, the clock share left by the power budget, and the estimated cycles."""
+    """A launched tile: its split of k, the clock share left by the power budget, and its estimate."""
 
     tile: ThreadBlockTile
     split: int
     clock_share: float
     cycles: float
+    pipe_bound: bool
 
 
 def choose(task: LayerTask, product: Product, kernel: TileKernel, macs_per_cycle: float) -> Choice:
-    """The tile with the least discounted estimate; ``macs_per_cycle`` is the SM's rate inside the main loop."""
+    """The tile with the least estimate; ``macs_per_cycle`` is the SM's rate inside the main loop."""
     choices = (
-        estimate(task, product, kernel, tile, split, macs_per_cycle)
+        estimate(task, product, tile, split, macs_per_cycle)
         for tile in kernel.tiles
         for split in _splits(task, product, kernel, tile)
     )
@@ -47,9 +49,10 @@ def blocks(product: Product, tile: ThreadBlockTile) -> int:
 
 
 def clock_share(task: LayerTask, busy_share: float) -> float:
-    """Clock left when ``busy_share`` of the SMs' time is covered by tiles; power falls as the square of the clock.
+    """Clock left when tiles cover ``busy_share`` of the SMs' time; power falls as the clock squared.
 
-    Source: square-root law set on large A100 products, .79 of the peak rate unlocked against .97 at locked clock.
+    Source: square-root law set on large A100 products, .79 of the peak rate unlocked against .97 at locked
+    clock.
     """
     machine = parameters(task)
     if task.dtype not in machine.matrix_dtypes or not busy_share:
@@ -60,12 +63,11 @@ def clock_share(task: LayerTask, busy_share: float) -> float:
 def estimate(
     task: LayerTask,
     product: Product,
-    kernel: TileKernel,
     tile: ThreadBlockTile,
     split: int,
     macs_per_cycle: float,
 ) -> Choice:
-    """Closed form of one tile: the slower of the most loaded SM's pipe and the two channels, plus fixed costs."""
+    """Closed form of one tile: the slower of the most loaded SM's pipe and the channels, plus fixed costs."""
     l2, dram = (channel.bytes_per_cycle for channel in channels(task))
     tiles = blocks(product, tile)
     units = task.hardware.units
@@ -77,7 +79,7 @@ def estimate(
     fills = ceil_div(loaded, tile.blocks_per_unit) if tile.blocks_per_unit == 1 else 1
     partial = 0 if split == 1 else split * PARTIAL_BYTES * product.output_bytes * 8 / product.value_bits / l2
     cycles = (pipe**_KNEE + feed**_KNEE) ** (1 / _KNEE) + fills * tile.fill_cycles + partial
-    return Choice(tile=tile, split=split, clock_share=share, cycles=cycles)
+    return Choice(tile=tile, split=split, clock_share=share, cycles=cycles, pipe_bound=pipe > feed)
 
 
 def _splits(task: LayerTask, product: Product, kernel: TileKernel, tile: ThreadBlockTile) -> Iterator[int]:

@@ -1,10 +1,11 @@
 """Unstructured rows on the vector cores, as Sputnik does them.
 
-A thread block is one warp: ``rows`` rows by one line of columns. Every kept weight loads one line of the inputs; lines
-that rows resident on the same SM share are hits of its L1, counted from the actual mask. Rows are sorted by length, and
-a block takes as long as its longest row.
+A thread block is one warp: ``rows`` rows by one line of columns. Every kept weight loads one line of the
+inputs; lines that rows resident on the same SM share are hits of its L1, counted from the actual mask. Rows
+are sorted by length, and a block takes as long as its longest row.
 
-Source: Gale, Zaharia, Young and Elsen, Sparse GPU kernels for deep learning, SC 2020; google-research/sputnik.
+Source: Gale, Zaharia, Young and Elsen, Sparse GPU kernels for deep learning, SC 2020;
+google-research/sputnik.
 """
 
 from __future__ import annotations
@@ -15,12 +16,15 @@ import numpy as np
 
 from simsparse.dataflows.gpu_machine import Product, block_plan, l2_capacity, parameters, product_of, stored
 from simsparse.dataflows.task import LayerPlan, LayerTask
-from simsparse.dataflows.tiling import ceil_div, edges, spread
+from simsparse.dataflows.tiling import edges, spread
 from simsparse.errors import UnsupportedError
 from simsparse.hardware.gpu import VectorRowKernel
 from simsparse.kernels.count_gpu import distinct_columns
 from simsparse.plan import FloatArray, IntArray, Plan
 from simsparse.results import Counts
+
+_MANY_BLOCKS = 5_000
+_LEAST_RESIDENT = 4  # bundles resident on an SM, enough to overlap loads and arithmetic
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +106,10 @@ def _row_blocks(task: LayerTask, product: Product, kernel: VectorRowKernel, grou
 
 
 def _plan(task: LayerTask, product: Product, kernel: VectorRowKernel, groups: list[_RowBlocks]) -> Plan:
-    """Column panels outside, row blocks inside: the order in which the kernel's grid is dispatched."""
+    """Column panels outside, row blocks inside: the order in which the kernel's grid is dispatched.
+
+    Very many blocks are bundled: neighbours run as one, with as many fewer of them resident.
+    """
     columns = edges(product.columns, _columns(task, kernel))
     panels, blocks = len(columns), len(groups[0].size)
 
@@ -116,14 +123,18 @@ def _plan(task: LayerTask, product: Product, kernel: VectorRowKernel, groups: li
     written = spread(product.output_bytes, by_block([group.size for group in groups]) * wide)
     dram = _dram(task, product, kernel, groups, columns, stored_parts)
     entries = kernel.rows * by_block([group.longest for group in groups])
-    cycles: FloatArray = entries * kernel.cycles_per_load + kernel.block_cycles
+    cycles: FloatArray = entries.astype(np.float64) * kernel.cycles_per_load + kernel.block_cycles
+    fetch = np.stack([weights, dram[0], inputs, dram[1]], axis=1)
+    size = max(1, min(kernel.blocks_per_unit // _LEAST_RESIDENT, len(cycles) // _MANY_BLOCKS))
+    first = np.arange(0, len(cycles), size)
+    outputs = np.add.reduceat(written, first)
     return block_plan(
         task,
-        slice_start=np.arange(len(weights) + 1, dtype=np.int64),
-        fetch=np.stack([weights, dram[0], inputs, dram[1]], axis=1),
-        outputs=(written, written),
-        compute=cycles,
-        blocks_per_unit=kernel.blocks_per_unit,
+        slice_start=np.arange(len(first) + 1, dtype=np.int64),
+        fetch=np.add.reduceat(fetch, first, axis=0),
+        outputs=(outputs, outputs),
+        compute=np.add.reduceat(cycles, first),
+        blocks_per_unit=kernel.blocks_per_unit // size,
         stages=1,
         fill_cycles=0.0,
     )
@@ -139,8 +150,8 @@ def _dram(
 ) -> tuple[IntArray, IntArray]:
     """DRAM bytes of weights and inputs for each block.
 
-    Inputs of a panel are new once, to the first blocks that are resident together. Weights pass once per panel: they
-    are found in the L2 again if they fit it together with one panel's inputs and outputs.
+    Inputs of a panel are new once, to the first blocks that are resident together. Weights pass once per
+    panel: they are found in the L2 again if they fit it together with one panel's inputs and outputs.
     """
     blocks, panels = len(groups[0].size), len(columns)
     resident = min(blocks, task.hardware.units * kernel.blocks_per_unit)

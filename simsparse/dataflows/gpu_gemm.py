@@ -1,8 +1,8 @@
 """Tile kernels on the matrix pipe: dense products, batched products, and N:M weights on sparse tensor cores.
 
-One thread block computes one output tile: it walks k in slices, loads both operands of a slice from the L2 (or DRAM)
-while the slice before is multiplied, and writes its outputs at the end. Split k leaves fp32 partial sums in the L2.
-A dense kernel multiplies zeros like any other value: no time and no energy is saved.
+One thread block computes one output tile: it walks k in slices, loads both operands of a slice from the L2
+(or DRAM) while the slice before is multiplied, and writes its outputs at the end. Split k leaves fp32 partial
+sums in the L2. A dense kernel multiplies zeros like any other value: no time and no energy is saved.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def _check_structured(task: LayerTask, kernel: StructuredKernel) -> None:
         )
     if task.dtype not in kernel.dtypes:
         raise UnsupportedError(
-            f"{task.hardware.name} skips {keep}:{group} zeros in {', '.join(kernel.dtypes)} only, got {task.dtype}"
+            f"{task.hardware.name} skips zeros in {', '.join(kernel.dtypes)} only, got {task.dtype}"
         )
     if task.layer.groups > 1:
         raise UnsupportedError(f"the {keep}:{group} kernel takes one product, got {task.layer.groups} groups")
@@ -111,7 +111,7 @@ def _layer_plan(task: LayerTask, plan: Plan, name: str, choice: Choice, work: Wo
         ),
         weight_bytes=values,
         metadata_bytes=metadata,
-        notes=(cut,) if choice.clock_share < 1 else (),
+        notes=(cut,) if choice.clock_share < 1 and choice.pipe_bound else (),
     )
 
 

@@ -1,7 +1,7 @@
-"""What every GPU kernel shares: the product's operands in bytes, the two channels, and a plan from blocks and slices.
+"""What every GPU kernel shares: operands in bytes, the two channels, a plan from blocks and slices.
 
-Loads of a slice go to the L2 for all their bytes and to DRAM for those that the L2 footprint counter finds missing;
-outputs leave through both. Weights and activations start in DRAM. One clock cycle is an SM cycle.
+Loads of a slice go to the L2 for all their bytes and to DRAM for those that the L2 footprint counter finds
+missing; outputs leave through both. Weights and activations start in DRAM. One clock cycle is an SM cycle.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _DRAIN = (Stream(name="outputs", channel=L2), Stream(name="outputs", channel=DRA
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Product:
-    """``groups`` products of (rows, k) · (k, columns), and the bytes of their operands, all groups together."""
+    """``groups`` products of (rows, k) · (k, columns), and the bytes of all their operands."""
 
     groups: int
     rows: int
@@ -43,7 +43,8 @@ class Product:
 
     def bytes_of(self, elements: FloatArray | IntArray) -> IntArray:
         """Whole bytes of each of so many values."""
-        return np.ceil(np.asarray(elements) * (self.value_bits / 8)).astype(np.int64)
+        size: FloatArray = np.asarray(elements, dtype=np.float64) * (self.value_bits / 8)
+        return np.ceil(size).astype(np.int64)
 
 
 def parameters(task: LayerTask) -> GpuTilesParameters:
@@ -104,7 +105,7 @@ def block_plan(
     stages: int,
     fill_cycles: float,
 ) -> Plan:
-    """Thread blocks in dispatch order: slices (S, 4) fetched and (S,) computed, outputs drained to L2 and DRAM."""
+    """Thread blocks in dispatch order: slices (S, 4) fetched, (S,) computed, outputs drained."""
     machine = task.hardware
     return Plan(
         kind=TileKind.CHAIN,
@@ -126,7 +127,8 @@ def block_plan(
 def raster(row_panels: int, column_panels: int, group: int) -> tuple[IntArray, IntArray]:
     """(row panel, column panel) of each block in dispatch order.
 
-    ``group`` row panels are neighbours, and the columns pass inside each group; 0 takes all row panels at once.
+    ``group`` row panels are neighbours, and the columns pass inside each group; 0 takes all row panels at
+    once.
 
     >>> [axis.tolist() for axis in raster(3, 2, 2)]
     [[0, 1, 0, 1, 2, 2], [0, 0, 1, 1, 0, 1]]

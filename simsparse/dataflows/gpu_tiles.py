@@ -1,18 +1,18 @@
 """GPU: thread-block tiles dispatched to streaming multiprocessors, with a shared L2 and DRAM.
 
-What decides a GPU's time, in this order: how many tiles and waves the library's tile shape makes, how often inputs are
-reused before they fall out of L1 and L2, the L2 feed, the DRAM floor, the prologue and epilogue of each wave, and the
-launch. Each storage format has its kernel: ``dense`` tiles, ``nm`` on sparse tensor cores, ``csr`` rows on the vector
-cores (Sputnik), ``bsr`` kept blocks on the tensor cores.
+What decides a GPU's time, in this order: how many tiles and waves the library's tile shape makes, how often
+inputs are reused before they fall out of L1 and L2, the L2 feed, the DRAM floor, the prologue and epilogue of
+each wave, and the launch. Each storage format has its kernel: ``dense`` tiles, ``nm`` on sparse tensor cores,
+``csr`` rows on the vector cores (Sputnik), ``bsr`` kept blocks on the tensor cores.
 
-Source: Gale et al., Sparse GPU kernels for deep learning, SC 2020 (csr); NVIDIA CUTLASS (tiles, 2:4); constants as
-their sources say in the machine's file.
+Source: Gale et al., Sparse GPU kernels for deep learning, SC 2020 (csr); NVIDIA CUTLASS (tiles, 2:4);
+constants as their sources say in the machine's file.
 """
 
 from __future__ import annotations
 
-from simsparse.dataflows.gpu_csr import plan_csr
 from simsparse.dataflows.gpu_bsr import plan_bsr
+from simsparse.dataflows.gpu_csr import plan_csr
 from simsparse.dataflows.gpu_direct import is_narrow, plan_direct
 from simsparse.dataflows.gpu_gemm import plan_dense, plan_structured
 from simsparse.dataflows.task import LayerPlan, LayerTask

@@ -61,7 +61,7 @@ class Desk:
 
     def __init__(self, instant: Instant, may_start: Callable[[int], bool] = lambda _: True) -> None:
         self._instant, self._may_start = instant, may_start
-        self._queue: list[tuple[int, int, Any]] = []
+        self._queue: list[Any] = []  # (asked at, rank, turn)
         self._free = True
         self.busy_ticks = 0
         instant.desks.append(self._serve)
@@ -69,7 +69,7 @@ class Desk:
     def serve(self, rank: int, length: int) -> Process:
         """Wait for one's turn, then be served for ``length`` ticks; returns when service began."""
         turn = simpy.Event(self._instant.env)
-        heapq.heappush(self._queue, (self._instant.env.now, rank, turn))
+        heapq.heappush(self._queue, (int(self._instant.env.now), rank, turn))
         self._instant.settle()
         yield turn
         began = self._instant.env.now

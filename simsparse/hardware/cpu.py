@@ -1,13 +1,15 @@
 """Parameters of the CPU family: rows of W on cores.
 
-Two kinds of constants are kept apart: what the machine's memory does (:class:`CoreMemory`), and what the inner loops
-of each kernel cost, in cycles. A pair of weights ``(cache, dram)`` says which part of a stream's time at the measured
-sequential rate a kernel really waits for: less than one where prefetching hides some of it.
+Two kinds of constants are kept apart: what the machine's memory does (:class:`CoreMemory`), and what the
+inner loops of each kernel cost, in cycles. A pair of weights ``(cache, dram)`` says which part of a stream's
+time at the measured sequential rate a kernel really waits for: less than one where prefetching hides some of
+it.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 from simsparse.errors import UsageError
@@ -33,7 +35,7 @@ class CoreMemory:
     l3_written_bytes: float
     """Of one L3, for data that is written: dirty lines count double."""
     cold_above_bytes: float
-    """Stored weights larger than this are not found in the L3 when a network comes to their layer again."""
+    """Layers with more weights than this (as dense) do not find them in the L3 at their next turn."""
     dram_bytes_per_cycle: float
     """What one core alone draws from DRAM."""
     dram_efficiency: float
@@ -44,7 +46,7 @@ class CoreMemory:
         if (
             not sizes
             or len(sizes) != len(self.read_bytes_per_cycle)
-            or any(a >= b for a, b in zip(sizes, sizes[1:], strict=False))
+            or any(a >= b for a, b in pairwise(sizes))
         ):
             raise UsageError("cpu-rows: memory: expected ascending footprint_bytes, one read rate each")
         if min(*sizes, *self.read_bytes_per_cycle, self.dram_bytes_per_cycle) <= 0 or self.l3_sharers < 1:
@@ -53,7 +55,7 @@ class CoreMemory:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PanelCosts:
-    """What the kernels share that work on panels of columns and blocks of k, with a packed tile of X in L1."""
+    """What kernels share that work on panels of columns and blocks of k, a packed tile of X in L1."""
 
     lanes: int
     """Values of one vector."""
@@ -99,7 +101,7 @@ class CsrCosts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupedCosts:
-    """Four rows at a time, columns sorted by which of the rows use them: no multiplied zero, one load for all rows."""
+    """Four rows at a time, columns sorted by which of them use it: one load for all, no zero multiplied."""
 
     fma: float
     load: float

@@ -1,7 +1,8 @@
 """Parameters of the GPU family: thread-block tiles on streaming multiprocessors.
 
-Tile shapes, accumulate type and raster order are facts of a library, taken from its source where it is open; they
-are inputs of the model like the clock is. One block per kernel family, so that another GPU is another YAML file.
+Tile shapes, accumulate type and raster order are facts of a library, taken from its source where it is open;
+they are inputs of the model like the clock is. One block per kernel family, so that another GPU is another
+YAML file.
 """
 
 from __future__ import annotations
@@ -154,7 +155,7 @@ class GpuTilesParameters:
     vector_register_bytes_per_mac: float
     """The same on the vector cores: two operands and the accumulator read and written."""
     warp_tile: int
-    """Side of the output tile of one warp: each operand is read from shared memory once per warp row or column."""
+    """Side of one warp's output tile: shared memory is read once per row or column of warps."""
     dense: TileKernel
     structured: StructuredKernel | None = None
     csr: VectorRowKernel | None = None
@@ -169,7 +170,7 @@ class GpuTilesParameters:
             or self.warp_tile < 1
         ):
             raise UsageError(
-                "gpu-tiles: expected dram_efficiency in (0, 1], power_ratio > 0, matrix_k_step, warp_tile >= 1"
+                "gpu-tiles: expected dram_efficiency in (0, 1], power_ratio > 0, matrix steps >= 1"
             )
         if not self.dense.tiles:
             raise UsageError("gpu-tiles: dense: expected at least one tile, got none")

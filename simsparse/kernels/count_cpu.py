@@ -16,9 +16,10 @@ FloatArray = NDArray[np.float64]
 def row_visits(mask: BoolArray, starts: IntArray, k_block: int) -> tuple[IntArray, FloatArray]:
     """Counts of each part's rows ``[starts[p], starts[p+1])``, cut into blocks of ``k_block`` columns.
 
-    The integers (parts, 9): kept entries; non-empty (row, block) visits; non-empty rows; Σ n mod 2; Σ n mod 4 over
-    visits of n entries; changes of n along the rows sorted by it; entries that the row before has too; visits
-    longer than 24 and than 96 entries. The floats (parts,): loop exits that a perfect memory of n would mispredict.
+    The integers (parts, 9): kept entries; non-empty (row, block) visits; non-empty rows; Σ n mod 2; Σ n mod 4
+    over visits of n entries; changes of n along the rows sorted by it; entries that the row before has too;
+    visits longer than 24 and than 96 entries. The floats (parts,): loop exits that a perfect memory of n
+    would mispredict.
     """
     parts = len(starts) - 1
     columns = mask.shape[1]
@@ -66,9 +67,10 @@ def row_visits(mask: BoolArray, starts: IntArray, k_block: int) -> tuple[IntArra
 def group_visits(mask: BoolArray, starts: IntArray, k_block: int) -> tuple[IntArray, FloatArray]:
     """Counts of groups of four rows, columns sorted by which of the four use them.
 
-    The integers (parts, 9): columns used by 1, 2, 3 and 4 rows of a group; non-empty (group, block) visits; non-empty
-    groups; non-empty segments (one per set of rows); segments longer than 24 columns; columns that the group before
-    uses too. The floats (parts,): segment loop exits that a perfect memory of lengths would mispredict.
+    The integers (parts, 9): columns used by 1, 2, 3 and 4 rows of a group; non-empty (group, block) visits;
+    non-empty groups; non-empty segments (one per set of rows); segments longer than 24 columns; columns that
+    the group before uses too. The floats (parts,): segment loop exits that a perfect memory of lengths would
+    mispredict.
     """
     parts = len(starts) - 1
     columns = mask.shape[1]

@@ -27,9 +27,10 @@ def tile_traffic(
     """(S, 4) bytes of each slice: weights from L2, from DRAM, inputs from L2, from DRAM.
 
     Block b reads slices ``first_slice[b] …`` of its two panels; ``*_bytes`` are (panels, slices) and
-    ``inputs_unique`` what of the inputs is new to DRAM (a convolution's windows overlap). The L2 is a footprint
-    counter: a slice of a panel is present if the bytes inserted since its last touch do not exceed ``capacity``.
-    ``resident`` blocks at a time advance slice by slice together, in dispatch order; all data starts in DRAM.
+    ``inputs_unique`` what of the inputs is new to DRAM (a convolution's windows overlap). The L2 is a
+    footprint counter: a slice of a panel is present if the bytes inserted since its last touch do not exceed
+    ``capacity``. ``resident`` blocks at a time advance slice by slice together, in dispatch order; all data
+    starts in DRAM.
     """
     blocks = len(weights_panel)
     fetch = np.zeros((slice_start[blocks], 4), dtype=np.int64)
@@ -121,8 +122,9 @@ def block_traffic(
 ) -> IntArray:
     """(S, 4) bytes of each slice as in :func:`tile_traffic`, for rows of kept blocks.
 
-    Thread block b walks the kept blocks of ``block_row[b]``, ``blocks_per_slice`` at a time; each kept block e reads
-    ``weights_bytes[e]`` and the input slice of its column. ``inputs_bytes`` is (panels, block columns).
+    Thread block b walks the kept blocks of ``block_row[b]``, ``blocks_per_slice`` at a time; each kept block
+    e reads ``weights_bytes[e]`` and the input slice of its column. ``inputs_bytes`` is (panels, block
+    columns).
     """
     blocks = len(block_row)
     fetch = np.zeros((slice_start[blocks], 4), dtype=np.int64)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from simsparse.errors import FileError, UnknownNameError, UsageError
+from simsparse.load.quoting import printable
 
 if TYPE_CHECKING:
     from simsparse.hardware import HardwareModel
@@ -65,7 +66,7 @@ def load_hardware(name_or_path: str | Path) -> HardwareModel:
     path = bundled_file("hardware", text)
     if path is None:
         hint = "simsparse list hardware, or a path that ends in .yaml"
-        raise UnknownNameError("hardware", _one_line(text), names("hardware"), hint=hint)
+        raise UnknownNameError("hardware", printable(text[:100]), names("hardware"), hint=hint)
     return load_hardware_file(path)
 
 
@@ -124,13 +125,9 @@ def workload_file(text: str) -> Path:
     file = bundled_file("workload", text)
     if file is None:
         hint = "simsparse list workloads, a .yaml or .onnx path, or gemm:M,K,N"
-        raise UnknownNameError("model", _one_line(text), names("workload"), hint=hint)
+        raise UnknownNameError("model", printable(text[:100]), names("workload"), hint=hint)
     return cast("Path", file)
 
 
 def _is_file_name(text: str, endings: tuple[str, ...]) -> bool:
     return text.lower().endswith(endings)
-
-
-def _one_line(text: str) -> str:
-    return "".join(char if char.isprintable() else "?" for char in text)[:100]

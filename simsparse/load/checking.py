@@ -7,7 +7,10 @@ from pathlib import Path
 from simsparse.errors import FileError
 from simsparse.load.document import read_document, shown_path
 
-_MARKS = {"hardware": ("clock_hz", "dataflow", "macs_per_cycle", "energy_pj"), "workload": ("layers", "blocks", "inputs")}
+_MARKS = {
+    "hardware": ("clock_hz", "dataflow", "macs_per_cycle", "energy_pj"),
+    "workload": ("layers", "blocks", "inputs"),
+}
 
 
 def check_file(path: str | Path) -> str:
@@ -25,7 +28,9 @@ def check_file(path: str | Path) -> str:
         load_onnx(path)
         return "onnx model"
     if ending not in (".yaml", ".yml"):
-        raise FileError([f"{shown_path(path)}: expected a .yaml or .onnx file, got another ending (rename it)"])
+        raise FileError(
+            [f"{shown_path(path)}: expected a .yaml or .onnx file, got another ending (rename it)"]
+        )
     kind = yaml_kind(path)
     if kind == "hardware":
         from simsparse.load.hardware_yaml import load_hardware_file

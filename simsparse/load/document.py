@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from simsparse.errors import FileError, SimsparseError
+from simsparse.load.quoting import printable
 from simsparse.load.yaml_tree import Location, Position, YamlError, parse_yaml
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ def shown_path(path: str | Path | Traversable) -> str:
         text = str(absolute.relative_to(Path.cwd()))
     except ValueError:
         text = str(absolute)
-    return "".join(char if char.isprintable() else "?" for char in text)
+    return printable(text)
 
 
 def validated(
@@ -176,4 +177,4 @@ def dotted(location: Location) -> str:
     name = ""
     for part in location:
         name += f"[{part}]" if isinstance(part, int) else f".{part}" if name else part
-    return "".join(char if char.isprintable() else "?" for char in name)
+    return printable(name)

@@ -7,7 +7,8 @@ from typing import Any
 
 from simsparse.errors import nearest
 from simsparse.hardware import DTYPE_BITS
-from simsparse.load.wording import shown, unit_of
+from simsparse.load.quoting import shown
+from simsparse.load.wording import unit_of
 from simsparse.load.yaml_tree import Location
 
 Mistake = tuple[Location, str]

@@ -14,8 +14,8 @@ from simsparse.hardware import HardwareModel
 from simsparse.load.document import Mistake, read_document, validated
 from simsparse.load.energy_tables import energy_table, table_names
 from simsparse.load.hardware_checks import impossible
+from simsparse.load.quoting import shown
 from simsparse.load.sourced import Priced, path_step, take_sources
-from simsparse.load.wording import shown
 from simsparse.load.yaml_tree import Location
 
 if TYPE_CHECKING:

@@ -47,6 +47,13 @@ class Operator:
         """Whether the optional input ``index`` is there."""
         return index < len(self.inputs) and bool(self.inputs[index])
 
+    def first(self, count: int) -> tuple[str, ...]:
+        """The first ``count`` inputs, none of them optional."""
+        names = self.inputs[:count]
+        if len(names) < count or not all(names):
+            raise ShapeError(f"operator {self.name} ({self.type}): expected {count} inputs, got fewer")
+        return names
+
     def integer(self, key: str, default: int) -> int:
         """The integer attribute ``key``."""
         value = self.attributes.get(key, default)

@@ -68,7 +68,7 @@ def attention(builder: GraphBuilder, operator: Operator) -> None:
     """Scaled dot-product attention as two products and a softmax; query heads may share keys and values."""
     if operator.given(4) or len(operator.outputs) > 1:
         raise RefusedError("Attention with a cache of its own")
-    query, key, value = (builder.shape(name) for name in operator.inputs[:3])
+    query, key, value = (builder.shape(name) for name in operator.first(3))
     if len(query) == 3:
         heads, kv_heads = operator.integer("q_num_heads", 0), operator.integer("kv_num_heads", 0)
     else:
@@ -81,7 +81,7 @@ def attention(builder: GraphBuilder, operator: Operator) -> None:
     rows = heads // kv_heads * queries
     inner = math.prod(query) // (batch * heads * queries)
     columns = math.prod(value) // (batch * kv_heads * keys)
-    q, k, v = (builder.read(name) for name in operator.inputs[:3])
+    q, k, v = (builder.read(name) for name in operator.first(3))
     lead = (batch, kv_heads)
     operands = builder.view(q, (*lead, rows, inner)), builder.view(k, (*lead, keys, inner))
     scores = builder.add(

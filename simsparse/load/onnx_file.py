@@ -11,6 +11,7 @@ from typing import Any
 from simsparse.errors import FileError
 from simsparse.load.onnx_constants import Stored, find_constants, list_constants
 from simsparse.load.onnx_inline import inline_functions
+from simsparse.load.onnx_names import check_names
 from simsparse.load.onnx_order import sort_nodes
 from simsparse.load.onnx_text import clean, mistake
 from simsparse.load.onnx_wire import Skeleton, read_skeleton
@@ -51,6 +52,7 @@ def open_onnx(path: str | Path) -> OnnxFile:
     skeleton = _skeleton(path)
     model = _parse(skeleton, path)
     model.ir_version = max(model.ir_version, _CONSTANTS_ARE_NO_INPUTS)
+    check_names(model, path)
     _check_opset(model, path)
     large = {model.graph.node[index].output[0]: span for index, span in skeleton.constants.items()}
     model = inline_functions(model, path)

@@ -8,6 +8,7 @@ silence.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,9 @@ def load_onnx(path: str | Path, *, batch: int | None = None, seq: int | None = N
     simulated = lower(graph)
     if not any(layer.kind.is_product for layer in simulated.layers):
         raise UnsupportedError(_nothing(str(path), refused))
-    return lower(graph, weights=OnnxWeights(builder.weights), unsupported=listed(refused, simulated.macs))
+    return replace(
+        simulated, weights=OnnxWeights(builder.weights), unsupported=listed(refused, simulated.macs)
+    )
 
 
 def _needed(nodes: Sequence[Proto], outputs: Sequence[str]) -> list[Proto]:

@@ -11,9 +11,7 @@ from simsparse.load.onnx_builder import GraphBuilder, Operator
 
 def first_input(builder: GraphBuilder, operator: Operator) -> str:
     """The graph tensor of the first input."""
-    if not operator.given(0):
-        raise ShapeError(f"operator {operator.name} ({operator.type}): expected an input, got none")
-    return builder.read(operator.inputs[0])
+    return builder.read(operator.first(1)[0])
 
 
 def view(builder: GraphBuilder, operator: Operator) -> None:
@@ -64,7 +62,7 @@ def _keeps_order(shape: Shape, axes: tuple[int, ...]) -> bool:
 
 def gather(builder: GraphBuilder, operator: Operator) -> None:
     """Rows of a constant table by run-time indices are an embedding; otherwise a part is copied."""
-    table, indices = operator.inputs[:2]
+    table, indices = operator.first(2)
     out, output = builder.shape(operator.outputs[0]), operator.outputs[0]
     if table in builder.constants and indices not in builder.constants and operator.integer("axis", 0) == 0:
         sizes = builder.shape(table)
@@ -94,10 +92,10 @@ def concat(builder: GraphBuilder, operator: Operator) -> None:
 
 def append(builder: GraphBuilder, operator: Operator, index: int) -> None:
     """New positions, input ``index``, join a cache; only they are written."""
-    if not operator.given(index):
-        raise ShapeError(f"operator {operator.name}: expected new positions as input {index}, got none")
+    new = operator.first(index + 1)[index]
     shape = builder.shape(operator.outputs[0])
     if len(shape) < 2:
         raise ShapeError(f"operator {operator.name}: expected a cache of two axes or more, got {len(shape)}")
-    source = builder.read(operator.inputs[index])
-    builder.add(operator.name, Op.CACHE_APPEND, (source,), shape, operator.outputs[0], length=shape[-2])
+    builder.add(
+        operator.name, Op.CACHE_APPEND, (builder.read(new),), shape, operator.outputs[0], length=shape[-2]
+    )

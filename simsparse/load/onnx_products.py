@@ -19,14 +19,15 @@ Translate = Callable[[GraphBuilder, Operator], None]
 
 def _convolution(builder: GraphBuilder, operator: Operator) -> None:
     image, kernel = _image_and_kernel(builder, operator)
-    out, axes = builder.shape(operator.outputs[0]), len(image) - 2
+    axes = len(image) - 2
     stride, dilation = operator.integers("strides", (1,) * axes), operator.integers("dilations", (1,) * axes)
     groups = operator.integer("group", 1)
-    if len(out) != len(image) or kernel[1] * groups != image[1]:
+    if groups < 1 or kernel[1] * groups != image[1]:
         raise ShapeError(
             f"operator {operator.name}: expected weights for {image[1]} input channels, "
             f"got {shape_text(kernel)} in {groups} groups"
         )
+    out = builder.shape(operator.outputs[0])
     padding = operator.integers("pads", (0,) * 2 * axes)
     if operator.text("auto_pad", "NOTSET") in ("SAME_UPPER", "SAME_LOWER"):
         wanted = [
@@ -81,9 +82,7 @@ def _transposed_convolution(builder: GraphBuilder, operator: Operator) -> None:
 
 
 def _image_and_kernel(builder: GraphBuilder, operator: Operator) -> tuple[Shape, Shape]:
-    if not (operator.given(0) and operator.given(1)):
-        raise ShapeError(f"operator {operator.name}: expected an input and weights, got fewer")
-    image, kernel = builder.shape(operator.inputs[0]), builder.shape(operator.inputs[1])
+    image, kernel = (builder.shape(name) for name in operator.first(2))
     if operator.inputs[1] not in builder.constants:
         raise RefusedError("its weights are computed while the model runs")
     if len(image) not in (3, 4):
@@ -102,7 +101,7 @@ def _same_padding(total: list[int], mode: str) -> tuple[int, ...]:
 
 
 def _gemm(builder: GraphBuilder, operator: Operator) -> None:
-    a, b = operator.inputs[:2]
+    a, b = operator.first(2)
     flip_a, flip_b = bool(operator.integer("transA", 0)), bool(operator.integer("transB", 0))
     a_shape, b_shape, out = builder.shape(a), builder.shape(b), builder.shape(operator.outputs[0])
     if len(a_shape) != 2 or len(b_shape) != 2 or len(out) != 2:
@@ -132,7 +131,7 @@ def _gemm(builder: GraphBuilder, operator: Operator) -> None:
 
 
 def _matmul(builder: GraphBuilder, operator: Operator) -> None:
-    a, b = operator.inputs[:2]
+    a, b = operator.first(2)
     left, right = builder.shape(a), builder.shape(b)
     left, right = (left if len(left) > 1 else (1, *left)), (right if len(right) > 1 else (*right, 1))
     out = builder.shape(operator.outputs[0])

@@ -19,7 +19,6 @@ _REASONS: Mapping[str, str] = {
     ),
 }
 _GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
-_QUANTIZED_WEIGHT = {"QLinearConv": 3, "ConvInteger": 1}
 
 
 def reason_for(operator: Operator) -> str:
@@ -37,7 +36,7 @@ def macs_of(operator: Operator, shapes: Mapping[str, Shape]) -> int:
     out = shapes.get(operator.outputs[0]) if operator.outputs else None
     if any(min(shape, default=1) < 1 for shape in (*ins, out) if shape):
         return 0
-    if operator.type in ("Conv", "ConvTranspose", *_QUANTIZED_WEIGHT):
+    if operator.type in ("Conv", "ConvTranspose", "QLinearConv", "ConvInteger"):
         return _convolution_macs(operator, ins, out)
     if operator.type in ("MatMul", "MatMulInteger", "QLinearMatMul", "MatMulNBits", "FusedMatMul"):
         return math.prod(out) * ins[0][-1] if out and ins and ins[0] else 0
@@ -51,11 +50,8 @@ def macs_of(operator: Operator, shapes: Mapping[str, Shape]) -> int:
 
 def _convolution_macs(operator: Operator, ins: list[Shape | None], out: Shape | None) -> int:
     """Every output (input, when transposed) meets the kernel and the channels of its group."""
-    weight = (
-        ins[_QUANTIZED_WEIGHT.get(operator.type, 1)]
-        if len(ins) > 3 or operator.type not in ("QLinearConv",)
-        else None
-    )
+    at = 3 if operator.type == "QLinearConv" else 1
+    weight = ins[at] if at < len(ins) else None
     positions = ins[0] if operator.type == "ConvTranspose" else out
     return math.prod(positions) * math.prod(weight[1:]) if weight and positions else 0
 

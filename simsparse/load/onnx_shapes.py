@@ -1,7 +1,7 @@
 """Shapes of all tensors of a model whose input sizes are set, found in one sweep over its operators.
 
-Each operator is either shape arithmetic, which is evaluated, or goes through ONNX's own inference alone, with the
-values found so far. One operator at a time keeps the time linear in the model, and a broken one to itself.
+Each operator is either shape arithmetic, which is evaluated, or goes through ONNX's own inference alone, with
+the values found so far. One operator at a time keeps time linear in the model, and a broken one to itself.
 """
 
 from __future__ import annotations
@@ -60,7 +60,9 @@ class _Sweep:
         self.values: dict[str, Array] = {}
         self.types: dict[str, Proto] = {}
         self.data: dict[str, Proto] = {}
-        self.recorded = {value.name: value.type for value in (*graph.value_info, *graph.output)}
+        foreign = {name for node in graph.node if node.domain not in ("", "ai.onnx") for name in node.output}
+        recorded = (value for value in (*graph.value_info, *graph.output) if value.name in foreign)
+        self.recorded = {value.name: value.type for value in recorded}
         self.versions = file.model.opset_import
         self.ir_version = file.model.ir_version
         for value in graph.input:
@@ -142,9 +144,9 @@ class _Sweep:
         self.shapes[name] = stored.shape
         element_type = stored.data_type if isinstance(stored, StoredTensor) else stored.values.data_type
         self.types[name] = helper.make_tensor_type_proto(element_type, stored.shape)
-        if isinstance(stored, StoredTensor) and stored.data_type in _ARITHMETIC_TYPES:
-            if math.prod(stored.shape) <= _LARGEST_SHAPE:
-                self.values[name] = stored.read()
+        is_small = math.prod(stored.shape) <= _LARGEST_SHAPE
+        if is_small and isinstance(stored, StoredTensor) and stored.data_type in _ARITHMETIC_TYPES:
+            self.values[name] = stored.read()
 
     def set_value(self, name: str, value: Array) -> None:
         from onnx import helper

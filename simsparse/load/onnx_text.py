@@ -21,6 +21,8 @@ def clean(name: str) -> str:
     >>> clean("conv\\x1b[31m\\n1")
     'conv�[31m�1'
     """
+    if name.isprintable() and len(name) <= _MAX_LENGTH:
+        return name
     shown = "".join(
         "�" if unicodedata.category(letter) in _ACTING else letter for letter in name[:_MAX_LENGTH]
     )

@@ -16,9 +16,9 @@ from enum import Enum
 from simsparse.errors import FileError
 
 LARGE_BYTES = 4096  # tensors below this stay in the skeleton: shape inference reads their values
-MAX_NODES = 250_000
+MAX_NODES = 100_000
 MAX_SKELETON_BYTES = 64 * 2**20
-MAX_FIELDS = 4_000_000
+MAX_FIELDS = 2_000_000
 MAX_DEPTH = 24
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5

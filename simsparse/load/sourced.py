@@ -12,8 +12,9 @@ from typing import Any, get_args
 
 from simsparse.errors import nearest
 from simsparse.hardware import Source, SourceStatus
+from simsparse.load.quoting import shown
 from simsparse.load.structure import unknown_key
-from simsparse.load.wording import number, shown
+from simsparse.load.wording import number
 from simsparse.load.yaml_tree import Location
 
 STATUSES: tuple[str, ...] = get_args(SourceStatus)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from simsparse.errors import nearest
+from simsparse.load.quoting import shown
 from simsparse.load.yaml_tree import Location
 
 Schema = Mapping[str, Any]
@@ -121,11 +122,10 @@ class _Walk:
             self.visit(member, data, location)
             return
         self.found.chosen[location] = None
-        got = f'"{tag}"' if isinstance(tag, str) else "nothing" if tag is None else str(tag)
         near = nearest(tag, members) if isinstance(tag, str) else []
         out = f"did you mean {', '.join(near)}?" if near else f"write {name}: {next(iter(members))}"
         self.found.mistakes.append(
-            ((*location, name), f"expected one of {', '.join(members)}, got {got} ({out})")
+            ((*location, name), f"expected one of {', '.join(members)}, got {shown(tag)} ({out})")
         )
 
     def _unwrapped(self, schema: Schema) -> Schema:
@@ -145,8 +145,7 @@ def unknown_key(key: str, free: list[str], known: Mapping[str, Any]) -> str:
     """The message for a key that a record does not know; offers the ones not used yet first."""
     near = _near(key, free) or _near(key, list(known))
     out = f"did you mean {', '.join(near)}?" if near else f"known: {', '.join(known)}"
-    short = "".join(char if char.isprintable() else "?" for char in key)[:60]
-    return f'expected a known key, got "{short}" ({out})'
+    return f"expected a known key, got {shown(key)} ({out})"
 
 
 def _near(key: str, known: list[str]) -> list[str]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from typing import Any
 
 from simsparse.errors import nearest
+from simsparse.load.quoting import shown
 from simsparse.load.structure import Structure
 from simsparse.load.yaml_tree import Location
 
@@ -87,24 +87,6 @@ def unit_of(name: str) -> str:
         if name == ending or name.endswith(f"_{ending}"):
             return unit
     return ""
-
-
-def shown(value: Any) -> str:
-    """A value as it is quoted in a message: short, printable, one line.
-
-    >>> shown("1 GHz"), shown(None), shown([1, 2]), shown(True)
-    ('"1 GHz"', 'nothing', 'a list', 'true')
-    """
-    if value is None:
-        return "nothing"
-    if isinstance(value, dict):
-        return "a mapping"
-    if isinstance(value, list | tuple):
-        return "a list"
-    if isinstance(value, str):
-        short = value if len(value) <= 60 else value[:57] + "..."
-        return '"' + "".join(char if char.isprintable() else "?" for char in short) + '"'
-    return json.dumps(value)[:60]
 
 
 def worded(found: Structure, detail: Mapping[str, Any]) -> tuple[Location, str]:

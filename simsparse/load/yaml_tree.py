@@ -14,6 +14,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from simsparse.load.quoting import printable
+
 Location = tuple[str | int, ...]
 Position = tuple[int, int]
 """Line and column, both from 1."""
@@ -24,6 +26,7 @@ _INTEGER = re.compile(r"[-+]?[0-9]{1,400}|0o[0-7]{1,400}|0x[0-9a-fA-F]{1,400}")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
 _NOT_FINITE = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
 _HALF_CHARACTER = re.compile("[\ud800-\udfff]")
+_READ_DIFFERENTLY = re.compile("[\t\x85\u2028\u2029\ufeff]|^[ -]*[?]", re.MULTILINE)
 _NULL = frozenset({"", "~", "null", "Null", "NULL"})
 _BOOL = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 
@@ -49,8 +52,8 @@ class Tree:
 def parse_yaml(text: str, *, pure: bool = False) -> Tree:
     """The tree of one YAML document; ``pure`` avoids the C scanner.
 
-    The C scanner knows an older YAML (it refuses ``{pattern: 2:4}``): what it stumbles over is read again
-    without it, so that a file means the same wherever it is read.
+    The C scanner knows an older YAML (it refuses ``{pattern: 2:4}`` and takes tabs for spaces): what it
+    stumbles over or reads differently is read without it, so that a file means the same wherever it is read.
 
     Raises
     ------
@@ -63,7 +66,7 @@ def parse_yaml(text: str, *, pure: bool = False) -> Tree:
     from ruamel.yaml.error import MarkedYAMLError
     from ruamel.yaml.error import YAMLError as AnyError
 
-    if not pure and (events := _quick_events(text)) is not None:
+    if not pure and not _READ_DIFFERENTLY.search(text) and (events := _quick_events(text)) is not None:
         try:
             return _built(events)
         except AnyError:
@@ -102,11 +105,14 @@ def _slow_events(text: str) -> Iterator[Any]:
 def _syntax_mistake(error: Any) -> YamlError:
     mark = error.problem_mark or error.context_mark
     position = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-    problem = str(error.problem or error.context).replace("\t", "a tab")
+    problem = str(error.problem or error.context).replace("but found", "got").replace("but got", "got")
     if "cannot start any token" in problem:
         problem = "found a character that cannot start a value (indent with spaces, quote text)"
     elif "mapping values are not allowed" in problem:
         problem = "found a second ': ' in one line (quote text that contains ': ')"
+    else:
+        problem = problem.replace("<block end>", "the end of this block")
+        problem = printable(problem) + " (check brackets, quotes and indentation)"
     return YamlError(position, problem)
 
 
@@ -140,9 +146,12 @@ class _Builder:
                 self._leave()
         elif name == "AliasEvent":
             self._mistake(event, f"expected plain data, got the alias *{event.anchor} (write the value out)")
-            self._value(event, None)
-            if self._awaits_nothing():
-                self._leave()
+            if self._at_key():
+                self._key(event, f"*{event.anchor}")
+            else:
+                self._value(event, None)
+                if self._awaits_nothing():
+                    self._leave()
         elif name == "DocumentStartEvent":
             self._documents += 1
             if self._documents > 1:
@@ -174,7 +183,7 @@ class _Builder:
                 event, "expected Unicode text, got half a character (write it in UTF-8, not as \\u)"
             )
         if self._at_key():
-            self._key(event)
+            self._key(event, event.value)
             return
         value, problem = scalar(event.value) if event.implicit[0] else (event.value, None)
         if problem:
@@ -186,8 +195,7 @@ class _Builder:
     def _at_key(self) -> bool:
         return bool(self._stack) and isinstance(self._stack[-1], dict) and self._keys[-1] is None
 
-    def _key(self, event: Any) -> None:
-        key: str = event.value
+    def _key(self, event: Any, key: str) -> None:
         container = self._stack[-1]
         location = (*self._location, key)
         if key in container:

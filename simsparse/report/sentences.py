@@ -55,7 +55,8 @@ def change(value: float, more: str, less: str, same: str) -> str:
 
 def advice(run: Run, hardware: HardwareModel | None = None) -> str | None:
     """A useful next command, or None where there is none to give."""
-    call = f"simsparse simulate {_shell(run.model)} --on {_shell(run.hardware)}"
+    call = f"simsparse simulate {_shell(run.asked_model or run.model)} --on {_shell(run.hardware)}"
+    pruned = f"{call} --prune {_shell(run.asked_pattern)}" if run.asked_pattern else call
     no_gain = run.speedup < 1 + NO_CHANGE
     if _is_dense(run) and (hardware is None or _native_pattern(hardware)):
         return f"{call} --prune {_native_pattern(hardware) or 'unstructured:0.9'}"
@@ -65,11 +66,9 @@ def advice(run: Run, hardware: HardwareModel | None = None) -> str | None:
             return f"{call} --prune {native}  (the machine skips such zeros)"
         return "simsparse list hardware  (this machine skips no zeros of this kind)"
     if run.format != "auto" and (no_gain or "dram" in run.bound_by):
-        return f"{call} --prune {_shell(run.pattern)} --format auto"
+        return f"{pruned} --format auto"
     if run.bound_by == "launch" and not run.model.startswith(("gemm:", "conv:")):
-        return (
-            f"{call} --prune {_shell(run.pattern)} --batch {4 * run.batch}  (starting layers takes the time)"
-        )
+        return f"{pruned} --batch {4 * run.batch}  (starting layers takes the time)"
     return None
 
 

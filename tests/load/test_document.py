@@ -20,8 +20,8 @@ from simsparse.load.yaml_tree import MAX_DEPTH, YamlError, parse_yaml
 
 SCANNERS = [pytest.param(False, id="c"), pytest.param(True, id="pure")]
 words = st.text(st.characters(codec="utf-8", categories=("L", "N", "P", "S", "Zs")), min_size=1, max_size=12)
-# ruamel writes {:0: x} without quotes and cannot read that back, so its texts start with a letter
-tame = st.from_regex(r"[a-zé][a-z0-9é _.:-]*[a-z0-9]", fullmatch=True)
+# ruamel cannot read back all that it writes, such as {:0: x} or keys broken over lines
+tame = st.from_regex(r"[a-zé][a-z0-9é_.:-]{0,8}[a-z0-9]", fullmatch=True)
 scalars = st.none() | st.booleans() | st.integers(-(2**60), 2**60) | words
 scalars |= st.floats(allow_nan=False, allow_infinity=False)
 
@@ -30,7 +30,7 @@ def nested(keys: st.SearchStrategy[str], leaves: st.SearchStrategy[Any]) -> st.S
     return st.recursive(
         leaves,
         lambda inner: st.lists(inner, max_size=4) | st.dictionaries(keys, inner, max_size=4),
-        max_leaves=20,
+        max_leaves=10,
     )
 
 
@@ -58,6 +58,7 @@ def dumped(data: Any, *, flow: bool | None) -> str:
     stream = io.StringIO()
     writer = YAML(typ="safe", pure=True)
     writer.default_flow_style = flow
+    writer.width = 10**6
     writer.dump(data, stream)
     return stream.getvalue()
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 from hardware_example import EXAMPLE
+from hypothesis import given
+from hypothesis import strategies as st
 
 from simsparse.errors import FileError
 from simsparse.hardware import HardwareModel, Source
@@ -271,3 +274,25 @@ def test_tables_hold_the_published_numbers() -> None:
         ("eyeriss-v2-pe", "weight-spad-metadata-read"): 0.88442,
     }
     assert {key: energy_table(key[0]).entries[key[1]].value for key in spots} == pytest.approx(spots)
+
+
+@given(
+    at=st.integers(0, len(EXAMPLE)),
+    removed=st.integers(0, 30),
+    put=st.sampled_from(
+        ["", "x", "\n", ": ", "-1", "[", "{a: 1}", "null", "1e999", '"', "  ", "'\\x1b'", "true"]
+    ),
+)
+def test_a_damaged_file_loads_or_is_refused_line_by_line(
+    tmp_path_factory: pytest.TempPathFactory, at: int, removed: int, put: str
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "damaged.yaml"
+    path.write_text(EXAMPLE[:at] + put + EXAMPLE[at + removed :], "utf-8")
+    mistakes: tuple[str, ...] = ()
+    try:
+        assert load_hardware_file(path).clock_hz > 0
+    except FileError as error:
+        mistakes = error.mistakes
+    for line in mistakes:
+        assert line.isprintable()
+        assert re.search(r"damaged\.yaml:\d+:\d+: ", line)
