@@ -60,6 +60,7 @@ def example_run(**changes: Any) -> Run:
         model="net",
         hardware="stc",
         pattern="2:4",
+        asked_pattern="2:4",
         format="auto",
         dtype="int8",
         batch=1,
