@@ -57,19 +57,22 @@ class LayerRunner:
         UnsupportedError
             If none of the formats can; the message gives the last reason.
         """
-        best: LayerResult | None = None
+        best: tuple[LayerResult, Sequence[str]] | None = None
         reason = f"none of {', '.join(formats)} can hold this layer's weights"
         for candidate, support in self._applicable(formats, weights, pattern):
             try:
-                result = self._run_product(layer, weights, activations, candidate, support, ignore_capacity)
+                result, notes = self._run_product(
+                    layer, weights, activations, candidate, support, ignore_capacity
+                )
             except UnsupportedError as error:
                 reason = str(error)
                 continue
-            if best is None or (result.time_s, result.energy_j) < (best.time_s, best.energy_j):
-                best = result
+            if best is None or (result.time_s, result.energy_j) < (best[0].time_s, best[0].energy_j):
+                best = result, notes
         if best is None:
             raise UnsupportedError(reason)
-        return best
+        self.notes.update(dict.fromkeys(best[1]))
+        return best[0]
 
     def vector(self, layer: Layer) -> LayerResult:
         """A layer without a matrix product.
@@ -79,7 +82,9 @@ class LayerRunner:
         UnsupportedError
             If the machine has no unit for it.
         """
-        return self._result(layer, plan_vector(layer, self.hardware, self.dtype), None, 1.0, "")
+        planned = plan_vector(layer, self.hardware, self.dtype)
+        self.notes.update(dict.fromkeys(planned.notes))
+        return self._result(layer, planned, None, 1.0, "")
 
     def _applicable(
         self, formats: Sequence[str], weights: WeightOperand, pattern: Pattern | None
@@ -102,7 +107,7 @@ class LayerRunner:
         candidate: SparseFormat,
         support: FormatSupport,
         ignore_capacity: bool,
-    ) -> LayerResult:
+    ) -> tuple[LayerResult, Sequence[str]]:
         stored = weights if layer.kind.has_weights else WeightOperand(1, 1)
         footprint = candidate.footprint(stored.dense_mask, value_bits=DTYPE_BITS[self.dtype])
         task = LayerTask(
@@ -116,7 +121,9 @@ class LayerRunner:
             dtype=self.dtype,
             ignore_capacity=ignore_capacity,
         )
-        return self._result(layer, plan_layer(task), weights, activations.density, _short(candidate))
+        planned = plan_layer(task)
+        result = self._result(layer, planned, weights, activations.density, _short(candidate))
+        return result, planned.notes
 
     def _result(
         self,
@@ -126,7 +133,6 @@ class LayerRunner:
         activation_density: float,
         format_: str,
     ) -> LayerResult:
-        self.notes.update(dict.fromkeys(planned.notes))
         ran = execute(planned.plan, engine=self.engine)
         cycles = ran.total_cycles * planned.time_factor
         time_s = cycles / self.hardware.clock_hz

@@ -69,11 +69,13 @@ def attention(builder: GraphBuilder, operator: Operator) -> None:
     if operator.given(4) or len(operator.outputs) > 1:
         raise RefusedError("Attention with a cache of its own")
     query, key, value = (builder.shape(name) for name in operator.first(3))
+    if {len(query), len(key), len(value)} not in ({3}, {4}):
+        raise ShapeError(f"operator {operator.name}: expected three tensors of 3 or 4 axes, got others")
     if len(query) == 3:
         heads, kv_heads = operator.integer("q_num_heads", 0), operator.integer("kv_num_heads", 0)
     else:
         heads, kv_heads = query[1], key[1]
-    if heads < 1 or kv_heads < 1 or heads % kv_heads or len({len(query), len(key), len(value)}) > 1:
+    if heads < 1 or kv_heads < 1 or heads % kv_heads:
         raise ShapeError(
             f"operator {operator.name}: expected heads that share keys evenly, got {heads} and {kv_heads}"
         )

@@ -25,6 +25,16 @@ Evaluate = Callable[[Sequence[Array | None], Values], Array]
 MAX_VALUES = 8192
 
 
+_WRONG = (  # what NumPy raises for shapes, axes and types that do not fit
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+
+
 class _CannotFoldError(Exception):
     """The operator's value stays unknown."""
 
@@ -40,7 +50,7 @@ def fold(node: Proto, inputs: Sequence[Array | None]) -> Array | None:
     try:
         with np.errstate(all="ignore"):
             value = np.asarray(rule(inputs, attribute_values(node)))
-    except (_CannotFoldError, ValueError, IndexError, TypeError, KeyError, ZeroDivisionError, OverflowError):
+    except (_CannotFoldError, *_WRONG):
         return None
     return value if value.size <= MAX_VALUES and value.dtype.kind in "iufb" else None
 

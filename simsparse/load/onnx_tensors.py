@@ -10,6 +10,7 @@ Source: onnx/docs/ExternalData.md; onnx/onnx.proto, message TensorProto.
 from __future__ import annotations
 
 import math
+import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -59,32 +60,29 @@ class StoredTensor:
         """
         import onnx
 
-        data = self.message or self._bytes()
+        data = bytearray(self.message) or self._bytes()
         if self.is_message:
-            return _values(self, data)
+            return _values(self, bytes(data))
         if self.data_type in _SUB_BYTE_BITS or sys.byteorder == "big":
-            proto = onnx.TensorProto(dims=self.shape, data_type=self.data_type, raw_data=data)
+            proto = onnx.TensorProto(dims=self.shape, data_type=self.data_type, raw_data=bytes(data))
             return _values(self, proto.SerializeToString())
         dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(self.data_type))
         return np.frombuffer(data, dtype=dtype).reshape(self.shape)
 
-    def _bytes(self) -> bytes:
+    def _bytes(self) -> bytearray:
+        """The bytes in the file, which a NumPy array may then own and change."""
         try:
             with Path(self.path).open("rb") as file:
+                there = max(0, os.fstat(file.fileno()).st_size - self.offset)
+                data = bytearray(min(self.length, there))
                 file.seek(self.offset)
-                data = file.read(self.length)
+                got = file.readinto(data)
         except OSError as error:
-            raise _mistake(
-                self.path, self.name, "a file that can be read", error.strerror or "an error", "put it back"
-            ) from None
-        if len(data) != self.length:
-            raise _mistake(
-                self.path,
-                self.name,
-                f"{self.length:,} bytes",
-                f"{len(data):,}",
-                "the file has changed: load the model again",
-            )
+            reason = error.strerror or "an error"
+            raise _mistake(self.path, self.name, "a file that can be read", reason, "put it back") from None
+        if got != self.length:
+            expected, way_out = f"{self.length:,} bytes", "the file has changed: load the model again"
+            raise _mistake(self.path, self.name, expected, f"{got:,}", way_out)
         return data
 
 
@@ -112,17 +110,12 @@ def find_tensor(proto: Proto, span: Span | None, path: Path, name: str) -> Store
     if span is None and proto.HasField("raw_data"):
         _expect_length(path, name, shape, needed, len(proto.raw_data))
         return StoredTensor(**where, path=str(path), length=needed, message=proto.raw_data)
+    held, elements = _held(proto) if span is None else span.length, math.prod(shape)
+    if elements > _MOST_PER_FIELD * held and proto.data_type != _STRING:
+        expected = f"values for {elements:,} elements"
+        raise _mistake(str(path), name, expected, f"{held:,}", "export the model with its weights")
     if span is not None:
         return StoredTensor(**where, path=str(path), offset=span.offset, length=span.length, is_message=True)
-    held = max(len(getattr(proto, field)) for field in _DATA_FIELDS)
-    if math.prod(shape) and not held:
-        raise _mistake(
-            str(path),
-            name,
-            f"values for {math.prod(shape):,} elements",
-            "none",
-            "export the model with its weights",
-        )
     return StoredTensor(**where, path=str(path), is_message=True, message=proto.SerializeToString())
 
 

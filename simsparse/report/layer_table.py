@@ -24,20 +24,29 @@ def layer_table(run: Run, *, width: int, all_layers: bool = False) -> Table:
     total_s = run.totals.time_s
     products = [layer for layer in run.layers if LayerKind(layer.kind).is_product]
     others = [layer for layer in run.layers if not LayerKind(layer.kind).is_product]
-    table = _empty_table(wide=width >= WIDE)
-    for layer in run.layers if all_layers else products:
-        table.add_row(*_cells(layer, total_s))
+    shown = run.layers if all_layers else products
+    hidden = () if any(layer.count > 1 for layer in shown) else ("count",)
+    table = _empty_table(wide=width >= WIDE, hidden=hidden)
+    for layer in shown:
+        _add(table, _cells(layer, total_s), hidden, style="")
     if not all_layers:
         for row in _grouped(others, total_s):
-            table.add_row(*row, style="dim")
+            _add(table, row, hidden, style="dim")
     return table
 
 
-def _empty_table(*, wide: bool) -> Table:
+def _add(table: Table, row: Sequence[Text], hidden: Sequence[str], *, style: str) -> None:
+    cells = [cell for head, cell in zip(_HEADS, row, strict=True) if head not in hidden]
+    table.add_row(*cells, style=style)
+
+
+def _empty_table(*, wide: bool, hidden: Sequence[str]) -> Table:
     table = Table(
         box=None, pad_edge=False, padding=(0, 2 if wide else 1, 0, 0), header_style="bold", show_edge=False
     )
     for head in _HEADS:
+        if head in hidden:
+            continue
         left = head in ("layer", "format", "bound by")
         table.add_column(
             head if wide else _SHORT.get(head, head),
@@ -77,8 +86,8 @@ def _grouped(layers: Iterable[LayerResult], total_s: float) -> Iterable[Sequence
         label = f"all {name}"
         yield _texts(
             label,
+            f"{count} layer" if count == 1 else f"{count} layers",
             "",
-            str(count),
             "",
             "",
             _time(time_s),

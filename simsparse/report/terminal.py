@@ -27,7 +27,8 @@ def print_run(
         console.print(Text(line))
     console.print()
     console.print(layer_table(run, width=console.width, all_layers=all_layers))
-    console.print(Text("time, share and energy are for all instances (count) of a layer", style="dim"))
+    if any(layer.count > 1 for layer in run.layers):
+        console.print(Text("time, share and energy are for all instances (count) of a layer", style="dim"))
     print_list(console, "Not simulated", unsupported_lines(run))
     print_list(console, "Approximations", run.approximations)
     print_list(console, f"Not modelled on {plain(run.hardware)}", hardware.not_modelled if hardware else ())
