@@ -129,4 +129,6 @@ def candidates(hardware: HardwareModel, chosen: str, weights: WeightOperand) -> 
     """
     if weights.mask is None and "dense" in hardware.formats:
         return ("dense",)
-    return tuple(hardware.formats) if chosen == AUTO else (chosen,)
+    if chosen != AUTO:
+        return (chosen,)
+    return tuple(name for name, support in hardware.formats.items() if support.role != "unpack")

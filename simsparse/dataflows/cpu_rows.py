@@ -7,7 +7,7 @@ format has its kernels: ``dense`` a BLAS product; ``csr`` rows; ``bsr`` blocks o
 and ``nm`` pattern-grouped rows, expanded for a single column. Formats that are only stored are unpacked to
 csr when a network is loaded.
 
-The layer is warm: weights and activations that fit the L3 stay there from one call to the next.
+Activations and small weights stay in the L3 between calls where they fit; large weights come from DRAM.
 
 Source: additive model fitted on a Zen 4 core with AVX-512; the machine's file says how for each constant.
 """
@@ -47,7 +47,7 @@ def plan_layer(task: LayerTask) -> LayerPlan:
             raise UnsupportedError(f"the bsr kernel takes one product, got {task.layer.groups} groups")
         whole = block_shape(task)[0] % _WHOLE_VECTOR == 0
         return plan_block_vector(task) if one_column and whole else plan_bsr(task)
-    if name != "csr" and task.support.role != "store":
+    if name != "csr" and task.support.role != "unpack":
         raise UnsupportedError(f"{task.hardware.name} has no kernel for {name}")
     plan = plan_gather(task) if one_column else plan_csr(task)
     unpacked = () if name == "csr" else (f"{name} weights are unpacked to csr once, when they are loaded",)

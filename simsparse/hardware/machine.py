@@ -73,10 +73,11 @@ class FormatSupport:
     """What the machine does with weights in one storage format.
 
     ``skip``: removed weights cost no compute time. ``gate``: they cost time but no multiplier energy.
-    ``store``: the format saves traffic and capacity only and is decoded before use.
+    ``store``: the format saves traffic and capacity only and is decoded on its way in. ``unpack``: it is
+    converted once, when a model is loaded, so it saves storage only; ``auto`` does not try it.
     """
 
-    role: Literal["skip", "gate", "store"]
+    role: Literal["skip", "gate", "store", "unpack"]
     decode_weights_per_cycle: float | None = None
     """Dense positions the decoder produces per cycle and unit; None where decoding never limits."""
     parameters: Mapping[str, int] = field(default_factory=dict)

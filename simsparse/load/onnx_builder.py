@@ -14,6 +14,7 @@ from simsparse.errors import ShapeError
 from simsparse.load.graph import Attribute, Node, Op, Shape, TensorSpec
 from simsparse.load.onnx_fold import attribute_values
 from simsparse.load.onnx_fuse import FUNCTION_DOMAIN
+from simsparse.load.onnx_order import reads
 from simsparse.load.onnx_text import UniqueNames, clean
 from simsparse.load.onnx_weights import Recipe, Step, derive
 
@@ -61,6 +62,13 @@ class Operator:
             raise ShapeError(f"operator {self.name}: expected a whole number {key}, got {clean(str(value))}")
         return value
 
+    def number(self, key: str, default: float) -> float:
+        """The number attribute ``key``."""
+        value = self.attributes.get(key, default)
+        if not isinstance(value, (int, float)):
+            raise ShapeError(f"operator {self.name}: expected a number {key}, got {clean(str(value))}")
+        return float(value)
+
     def integers(self, key: str, default: tuple[int, ...]) -> tuple[int, ...]:
         """The list of integers ``key``; where it has a default, of that length."""
         value = self.attributes.get(key) or default
@@ -84,6 +92,7 @@ class GraphBuilder:
         recipes: Mapping[str, Recipe],
         values: Mapping[str, NDArray[Any]],
         protos: Iterable[Proto],
+        outputs: Iterable[str] = (),
     ) -> None:
         self.recipes: dict[str, Recipe] = dict(recipes)
         self.constants: set[str] = {*recipes, *values}
@@ -95,10 +104,11 @@ class GraphBuilder:
         self.free_transposes = 0
         self._readers: dict[str, list[Proto]] = {}
         for proto in protos:
-            for name in proto.input:
+            for name in reads(proto):
                 self._readers.setdefault(name, []).append(proto)
         self.producers: dict[str, Node] = {}
         self._shapes = shapes
+        self._outputs = frozenset(outputs)
         self._names = UniqueNames()
         self._tensors = UniqueNames(shapes)
         self._made: dict[str, Shape] = {}
@@ -125,7 +135,7 @@ class GraphBuilder:
 
     def fold_constant(self, proto: Proto) -> bool:
         """Whether ``proto`` only reads constants; what it makes is a constant then too."""
-        if proto.domain == FUNCTION_DOMAIN or not all(name in self.constants for name in proto.input if name):
+        if proto.domain == FUNCTION_DOMAIN or not all(name in self.constants for name in reads(proto)):
             return False
         recipe = derive(proto, self.recipes, self._shapes)
         self.constants.update(filter(None, proto.output))
@@ -142,13 +152,17 @@ class GraphBuilder:
         return float(number) if isinstance(number, (int, float)) else None
 
     def readers(self, tensor: str) -> int:
-        """How many times operators read ``tensor``."""
-        return len(self._readers.get(tensor, ()))
+        """How many times ``tensor`` is read, by operators and as a result of the model."""
+        return len(self._readers.get(tensor, ())) + (tensor in self._outputs)
 
     def feeds_products(self, tensor: str, depth: int = 2) -> bool:
         """Whether ``tensor`` is read by products of two activations only, scaled by a constant or not."""
         readers = self._readers.get(tensor, [])
-        return bool(readers) and all(self._is_product(reader, depth) for reader in readers)
+        return (
+            bool(readers)
+            and tensor not in self._outputs
+            and all(self._is_product(reader, depth) for reader in readers)
+        )
 
     def _is_product(self, reader: Proto, depth: int) -> bool:
         constants = [name for name in reader.input if name in self.constants]

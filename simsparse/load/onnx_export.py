@@ -21,7 +21,7 @@ from simsparse.load.onnx_repeat import write_out
 
 Proto = Any
 
-OPSET = 20
+OPSET = 21
 IR_VERSION = 10
 INLINE_BYTES = 1_500_000_000  # above this, weights go to a file of their own: protobuf ends at 2 GiB
 MAX_BYTES = 8 * 2**30
@@ -61,7 +61,6 @@ def export_onnx(
         If the file cannot be written.
     """
     path = Path(path)
-    _check_target(path)
     emitter, model = _skeleton(graph, weights, seed)
     total = sum(constant.size_bytes for constant in emitter.constants.values())
     if max_bytes is not None and total > max_bytes:
@@ -71,6 +70,7 @@ def export_onnx(
         )
     external = total > INLINE_BYTES
     try:
+        _check_target(path)
         with _temporary(path) as model_file, _temporary(Path(f"{path}.data")) as data_file:
             location = f"{path.name}.data" if external else ""
             for constant in emitter.constants.values():

@@ -21,7 +21,7 @@ from simsparse.load.onnx_dims import Sizes, set_input_sizes
 from simsparse.load.onnx_file import OnnxFile, open_onnx
 from simsparse.load.onnx_fuse import FUNCTION_DOMAIN, fuse
 from simsparse.load.onnx_ops import FUNCTIONS, OPERATORS
-from simsparse.load.onnx_order import raise_mistakes
+from simsparse.load.onnx_order import raise_mistakes, reads
 from simsparse.load.onnx_products import PRODUCTS
 from simsparse.load.onnx_refused import listed, macs_of, reason_for
 from simsparse.load.onnx_shapes import TensorTypes, infer_types
@@ -82,7 +82,7 @@ def _needed(nodes: Sequence[Proto], outputs: Sequence[str]) -> list[Proto]:
     wanted, kept = set(outputs), []
     for node in reversed(nodes):
         if any(name in wanted for name in node.output) or not outputs:
-            wanted.update(node.input)
+            wanted.update(reads(node))
             kept.append(node)
     return kept[::-1]
 
@@ -91,7 +91,7 @@ def _builder(file: OnnxFile, types: TensorTypes, protos: Sequence[Proto]) -> Gra
     recipes = {name: Recipe(source=stored) for name, stored in file.tensors.items()}
     for name in types.values.keys() - recipes.keys():
         recipes[name] = Recipe(source=held_tensor(name, types.values[name], file.path))
-    builder = GraphBuilder(types.shapes, recipes, types.values, protos)
+    builder = GraphBuilder(types.shapes, recipes, types.values, protos, file.outputs)
     for value in file.inputs:
         if value.name in types.shapes and min(types.shapes[value.name], default=1) > 0:
             builder.read(value.name)

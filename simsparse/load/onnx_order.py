@@ -53,6 +53,15 @@ def sort_nodes(graph: Proto, constants: Collection[str], path: Path) -> None:
         replace_nodes(graph, [graph.node[index] for index in order])
 
 
+def reads(node: Proto) -> list[str]:
+    """Names of the tensors that ``node`` reads, those of its branches and loop bodies included."""
+    names = [name for name in node.input if name]
+    for attribute in node.attribute:
+        for graph in (*([attribute.g] if attribute.HasField("g") else ()), *attribute.graphs):
+            names += [name for inner in graph.node for name in reads(inner)]
+    return names
+
+
 def replace_nodes(graph: Proto, nodes: Iterable[Proto]) -> None:
     """Make ``nodes`` the operators of ``graph``."""
     import onnx
@@ -74,7 +83,7 @@ def raise_mistakes(mistakes: list[str]) -> None:
 
 def _order(graph: Proto, makers: Mapping[str, int]) -> list[int]:
     """Operators each after those it waits for, otherwise as listed; those in a cycle are missing."""
-    waits = [{makers[name] for name in node.input if name in makers} for node in graph.node]
+    waits = [{makers[name] for name in reads(node) if name in makers} for node in graph.node]
     readers: dict[int, list[int]] = {}
     for index, before in enumerate(waits):
         for earlier in before:

@@ -103,16 +103,17 @@ def _same_padding(total: list[int], mode: str) -> tuple[int, ...]:
 def _gemm(builder: GraphBuilder, operator: Operator) -> None:
     a, b = operator.first(2)
     flip_a, flip_b = bool(operator.integer("transA", 0)), bool(operator.integer("transB", 0))
-    a_shape, b_shape, out = builder.shape(a), builder.shape(b), builder.shape(operator.outputs[0])
-    if len(a_shape) != 2 or len(b_shape) != 2 or len(out) != 2:
+    a_shape, b_shape = builder.shape(a), builder.shape(b)
+    if len(a_shape) != 2 or len(b_shape) != 2:
         raise ShapeError(
             f"operator {operator.name}: expected matrices, got {shape_text(a_shape)}, {shape_text(b_shape)}"
         )
     rows, inner = a_shape[::-1] if flip_a else a_shape
     b_inner, columns = b_shape[::-1] if flip_b else b_shape
     expect_inner(operator, inner, b_inner)
+    out = builder.shape(operator.outputs[0])
     expect_shape(operator, (rows, columns), out)
-    alpha = float(operator.attributes.get("alpha", 1.0))
+    alpha = operator.number("alpha", 1.0)
     scale = () if alpha == 1.0 else (Step(factor=alpha),)
     if b in builder.constants:
         linear(builder, operator, a, b, rows, inner, columns, *flip_steps(not flip_b), *scale)
@@ -133,10 +134,12 @@ def _gemm(builder: GraphBuilder, operator: Operator) -> None:
 def _matmul(builder: GraphBuilder, operator: Operator) -> None:
     a, b = operator.first(2)
     left, right = builder.shape(a), builder.shape(b)
+    if not left or not right:
+        raise ShapeError(f"operator {operator.name}: expected vectors or matrices, got a scalar")
     left, right = (left if len(left) > 1 else (1, *left)), (right if len(right) > 1 else (*right, 1))
-    out = builder.shape(operator.outputs[0])
     rows, inner, columns = left[-2], left[-1], right[-1]
     expect_inner(operator, inner, right[-2])
+    out = builder.shape(operator.outputs[0])
     batch = math.prod(out) // (rows * columns)
     if b in builder.constants:
         _one_sided(builder, operator, a, b, (left[:-2], right[:-2], batch), (rows, inner, columns), flip=True)

@@ -35,6 +35,8 @@ def verdict(run: Run) -> tuple[str, ...]:
     )
     against = f"than its best dense execution on the same machine ({plain(run.baseline_name)})"
     pattern = "with the zeros it brought" if run.pattern == "dense" else plain(run.pattern)
+    if run.allocation != "uniform":
+        pattern = f"{pattern} ({plain(run.allocation)})"
     if all(abs(value - 1) < NO_CHANGE for value in (run.speedup, run.energy_ratio, run.memory_ratio)):
         return f"{where}, {pattern}: no gain over {against.removeprefix('than ')}.", _amounts(run), limit
     return f"{where}, {pattern}: {gains} {against}.", _amounts(run), limit

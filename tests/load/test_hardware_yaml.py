@@ -210,7 +210,7 @@ def test_a_number_from_memory_stays_unverified_after_scaling(home: Path) -> None
         (
             "role: store",
             "role: keep",
-            'm.yaml:21:17: formats.dense.role: expected one of skip, gate, store, got "keep"',
+            'm.yaml:21:17: formats.dense.role: expected one of skip, gate, store, unpack, got "keep"',
         ),
         ("title: A small machine\n", "", "m.yaml:1:1: title: expected a value, got nothing (add title: …)"),
         (
