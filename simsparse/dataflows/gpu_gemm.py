@@ -95,7 +95,7 @@ def _layer_plan(task: LayerTask, plan: Plan, name: str, choice: Choice, work: Wo
     values, metadata = stored(task)
     matrix = task.dtype in gpu.matrix_dtypes
     per_mac = gpu.register_bytes_per_mac if matrix else gpu.vector_register_bytes_per_mac
-    cut = f"clock at {choice.clock_share:.0%} under the power budget"
+    cut = "large products run below the boost clock, as far as the power budget asks for it"
     return LayerPlan(
         plan=plan,
         kernel=name,

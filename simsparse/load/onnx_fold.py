@@ -45,7 +45,7 @@ def fold(node: Proto, inputs: Sequence[Array | None]) -> Array | None:
     ``inputs`` has ``None`` for an optional input that is left out.
     """
     rule = _RULES.get(node.op_type)
-    if rule is None or node.domain not in ("", "ai.onnx") or len(node.output) != 1:
+    if rule is None or node.domain not in ("", "ai.onnx"):
         return None
     try:
         with np.errstate(all="ignore"):

@@ -26,6 +26,7 @@ Proto = Any
 Array = NDArray[Any]
 
 _ARITHMETIC_TYPES = frozenset({1, 6, 7, 9, 11})  # float, int32, int64, bool, double
+_KEEPS_TYPE = ("GroupNormalization", "MeanVarianceNormalization")  # ONNX infers no shape for these
 _LARGEST_SHAPE = 512  # numbers in a constant that is read for its value
 
 
@@ -84,7 +85,9 @@ class _Sweep:
 
     def folded(self, node: Proto) -> Array | None:
         source = node.input[0] if node.input else ""
-        if node.op_type in ("Shape", "Size") and source in self.shapes and len(node.output) == 1:
+        if len(node.output) != 1 or not node.output[0]:
+            return None
+        if node.op_type in ("Shape", "Size") and source in self.shapes:
             shape = list(self.shapes[source])
             if node.op_type == "Size":
                 return np.array(math.prod(shape), np.int64)
@@ -99,8 +102,12 @@ class _Sweep:
         import onnx
         from onnx import shape_inference
 
+        if not node.output:
+            return {}
         if node.domain == FUNCTION_DOMAIN:
             return self.of_own_function(node)
+        if node.op_type in _KEEPS_TYPE and node.input and node.input[0] in self.types:
+            return {node.output[0]: self.types[node.input[0]]}
         unknown = onnx.TypeProto()
         try:
             version = next(entry.version for entry in self.versions if entry.domain in ("", "ai.onnx"))

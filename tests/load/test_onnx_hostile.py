@@ -29,7 +29,7 @@ def valid() -> Any:
         node("Conv", ["x", "k"], "a", name="conv", pads=[1, 1, 1, 1], strides=[2, 2]),
         node("BatchNormalization", ["a", "s", "s", "s", "s"], "b", name="norm"),
         node("Relu", ["b"], "c", name="relu"),
-        node("Constant", [], "shape", value=numpy_helper.from_array(np.array([2, -1]))),
+        node("Constant", [], "shape", value=numpy_helper.from_array(np.array([0, -1]))),
         node("Reshape", ["c", "shape"], "d"),
         node("DequantizeLinear", ["q", "scale"], "w", axis=1),
         node("MatMul", ["d", "w"], "y", name="fc"),
@@ -45,7 +45,7 @@ def valid() -> Any:
 
 def test_the_model_that_is_damaged_below_is_valid(tmp_path: Path) -> None:
     workload = load_onnx(save(tmp_path, valid()))
-    assert [layer.name for layer in workload.layers] == ["conv", "relu", "fc"] or workload.layers
+    assert [layer.name for layer in workload.layers] == ["conv", "relu", "fc"]
 
 
 BYTES = valid().SerializeToString()
