@@ -18,7 +18,7 @@ Proto = Any
 
 MAX_ELEMENTS = 2**40
 _INTEGER_TYPES = frozenset({2, 3, 4, 5, 6, 7, 9, 12, 13})
-_BATCH = re.compile(r"batch|^(n|bs|b|unk__\d+)$", re.IGNORECASE)
+_BATCH = re.compile(r"batch|^(n|bs|b)$", re.IGNORECASE)
 _PAST = re.compile(r"past|cache", re.IGNORECASE)
 _TOTAL = re.compile(r"total|\+|kv_len", re.IGNORECASE)
 _SEQUENCE = re.compile(r"seq|len|token|time|frames|^(s|t|l|sl)$", re.IGNORECASE)

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import onnxruntime
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
@@ -52,27 +51,27 @@ def save(path: Path, proto: Any) -> Path:
     return file
 
 
-def run(file: Path | bytes, feed: Mapping[str, Array]) -> list[Array]:
-    """What onnxruntime makes of ``feed``."""
+def session(file: Path | bytes) -> Any:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = 1
     source = file if isinstance(file, bytes) else str(file)
-    session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
-    return [np.asarray(value) for value in session.run(None, dict(feed))]
+    return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
 
 
-def zeros_and_normals(file: Path, seed: int = 0) -> dict[str, Array]:
-    """Inputs for a model file: normal values, and zeros where it takes integers."""
-    rng = np.random.default_rng(seed)
+def run(file: Path | bytes, feed: Mapping[str, Array]) -> list[Array]:
+    """What onnxruntime makes of ``feed``."""
+    return [np.asarray(value) for value in session(file).run(None, dict(feed))]
+
+
+def run_seeded(file: Path) -> tuple[dict[str, Array], list[Array]]:
+    """Seeded inputs (zeros where the model takes integers), and what onnxruntime makes of them."""
+    runtime, rng = session(file), np.random.default_rng(0)
     feed: dict[str, Array] = {}
-    for value in onnx.load(str(file), load_external_data=False).graph.input:
-        shape = [dim.dim_value for dim in value.type.tensor_type.shape.dim]
-        is_float = value.type.tensor_type.elem_type == TensorProto.FLOAT
-        feed[value.name] = (
-            rng.standard_normal(shape).astype(np.float32) if is_float else np.zeros(shape, np.int64)
-        )
-    return feed
+    for value in runtime.get_inputs():
+        normal = rng.standard_normal(value.shape, dtype=np.float32)
+        feed[value.name] = np.zeros(value.shape, np.int64) if "int64" in value.type else normal
+    return feed, [np.asarray(value) for value in runtime.run(None, feed)]
 
 
 def convolve(layer: Layer, weights: Array, x: Array) -> Array:

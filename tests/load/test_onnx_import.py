@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -209,6 +211,11 @@ def test_other_open_dimensions_are_refused_by_name(tmp_path: Path) -> None:
     assert "dimension �[1mwidth" in second
 
 
+def test_a_size_that_an_exporter_did_not_name_is_no_batch(tmp_path: Path) -> None:
+    with pytest.raises(FileError, match="expected a size for dimension unk__7, got none"):
+        load_onnx(sized(tmp_path, "unk__6", "unk__7", 4), batch=2)
+
+
 def test_a_fixed_batch_cannot_be_changed(tmp_path: Path) -> None:
     file = sized(tmp_path, 2, 3, 4)
     assert load_onnx(file, batch=2).batch == 2
@@ -348,7 +355,14 @@ def test_operators_that_lead_nowhere_are_left_out(tmp_path: Path) -> None:
     assert ([layer.name for layer in workload.layers], workload.unsupported) == (["fc"], ())
 
 
-# Order, functions, old files
+# Imports, order, functions, old files
+
+
+def test_onnx_is_imported_when_a_model_is() -> None:
+    code = (
+        "import sys, simsparse.load.onnx_import, simsparse.load.onnx_export; sys.exit('onnx' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_operators_in_any_order(tmp_path: Path) -> None:
