@@ -17,7 +17,7 @@ from simsparse.errors import FileError
 
 LARGE_BYTES = 4096  # tensors below this stay in the skeleton: shape inference reads their values
 MAX_NODES = 100_000
-MAX_SKELETON_BYTES = 64 * 2**20
+MAX_SKELETON_BYTES = 32 * 2**20
 MAX_FIELDS = 2_000_000
 MAX_DEPTH = 24
 

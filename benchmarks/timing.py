@@ -1,0 +1,263 @@
+"""Times that can be trusted on a machine shared with others.
+
+Loads run at full speed or 1.25 to 1.4 times slower, switching every few milliseconds, when a neighbour uses
+the same core, and no counter of the operating system sees it. So a 5 µs loop of L1 loads runs before and
+after each timing window, and the window counts only if both were within 8 % of that probe's own fast
+quantile. Competitors take turns in bursts inside one process. Calls over 150 µs are timed in CPU time of the
+process, which leaves out what other processes took (and would show work that a competitor hands to other
+threads); shorter ones, and everything on more than one thread, in wall time. A case is measured in two
+passes apart in time: each gives a median, the smaller one counts, and how far they lie apart is the noise
+floor.
+
+The cache state is part of a time: *warm* means the same call came right before, *cold* that a buffer twice
+the size of the last cache was read in between.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Protocol
+
+import numpy as np
+
+from benchmarks.loops import sum_window, window_buffer
+
+TOLERANCE = 1.08
+"""A window counts if its probes took at most this times the probe's fast quantile."""
+FAST_QUANTILE = 0.02
+CPU_CLOCK_FROM_S = 150e-6
+"""Calls at least this long are timed in CPU time."""
+PROBE_BYTES = 8192
+SHORT_WINDOW_S = 50e-6
+"""Short calls are repeated to fill a window of this length."""
+LEAST_KEPT = 3
+"""Fewer kept windows than this, and a time is marked as not gated."""
+
+Call = Callable[[], object]
+
+
+class Clock(Protocol):
+    """What the timer needs of a machine."""
+
+    def wall_s(self) -> float:
+        """Seconds on a clock that never stops."""
+
+    def cpu_s(self) -> float:
+        """CPU seconds of all threads of this process."""
+
+    def probe(self) -> None:
+        """Run the gate's loop."""
+
+    def flush(self) -> None:
+        """Read so much that no cache holds what was there before."""
+
+    def sleep(self, seconds: float) -> None:
+        """Let others run."""
+
+
+class HostClock:
+    """The machine at hand."""
+
+    def __init__(self, probe_s: float = 5e-6) -> None:
+        self._values = window_buffer(PROBE_BYTES)
+        self._turns = 64
+        self._far = window_buffer(2 * last_cache_bytes())
+        sum_window(self._values, PROBE_BYTES // 8, 1)
+        best = min(self._one_probe() for _ in range(200))
+        self._turns = max(1, round(self._turns * probe_s / best))
+
+    def _one_probe(self) -> float:
+        start = time.perf_counter()
+        self.probe()
+        return time.perf_counter() - start
+
+    def wall_s(self) -> float:
+        return time.perf_counter()
+
+    def cpu_s(self) -> float:
+        return time.process_time()
+
+    def probe(self) -> None:
+        sum_window(self._values, PROBE_BYTES // 8, self._turns)
+
+    def flush(self) -> None:
+        sum_window(self._far, 2 * last_cache_bytes() // 8, 1)
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+
+def last_cache_bytes() -> int:
+    """Size of the largest cache of this machine; 32 MiB where the system does not tell."""
+    units = {"K": 2**10, "M": 2**20, "G": 2**30}
+    sizes = Path("/sys/devices/system/cpu/cpu0/cache").glob("index*/size")
+    found = [text.read_text().strip() for text in sizes]
+    return max((int(size[:-1]) * units[size[-1]] for size in found), default=32 * 2**20)
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Seconds per call, and the slower of the probes before and after."""
+
+    time_s: float
+    gate_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timing:
+    """One competitor's time in one case."""
+
+    time_s: float
+    """Median of the windows that counted; of several passes, the smallest median."""
+    least_s: float
+    """The fastest window that counted."""
+    windows: int
+    kept: int
+    gated: bool
+    """Whether enough windows passed the gate; without, the quarter with the fastest probes was taken."""
+    spread: float | None = None
+    """Slowest over fastest pass, minus one; absent with one pass."""
+
+
+class Gate:
+    """Remembers how long probes took, and says what is fast."""
+
+    def __init__(self, clock: Clock, memory: int = 20_000) -> None:
+        self._clock = clock
+        self._seen: deque[float] = deque(maxlen=memory)
+
+    def probe_s(self) -> float:
+        """Run one probe and remember its time."""
+        start = self._clock.wall_s()
+        self._clock.probe()
+        taken = self._clock.wall_s() - start
+        self._seen.append(taken)
+        return taken
+
+    def limit_s(self) -> float:
+        """The longest a probe may take for its window to count."""
+        ordered = sorted(self._seen)
+        return TOLERANCE * ordered[int(FAST_QUANTILE * (len(ordered) - 1))]
+
+
+class Timer:
+    """Times competitors side by side."""
+
+    def __init__(self, clock: Clock, *, rounds: int = 3, burst_s: float = 0.03, least_windows: int = 5) -> None:
+        self.clock = clock
+        self.gate = Gate(clock)
+        self.rounds = rounds
+        self.burst_s = burst_s
+        self.least_windows = least_windows
+        for _ in range(500):
+            self.gate.probe_s()
+
+    def measure(self, calls: Mapping[str, Call], *, threads: int = 1, cold: bool = False) -> dict[str, Timing]:
+        """One pass over competitors: each gets ``rounds`` bursts, in turn."""
+        seen: dict[str, list[Window]] = {name: [] for name in calls}
+        for _ in range(self.rounds):
+            for name, call in calls.items():
+                if threads > 1:
+                    self.settle()
+                seen[name] += self._burst(call, threads, cold)
+        limit = self.gate.limit_s()
+        return {name: judge(windows, limit) for name, windows in seen.items()}
+
+    def settle(self, patience_s: float = 0.4) -> None:
+        """Wait until the thread pools of the last competitor stop spinning."""
+        deadline = self.clock.wall_s() + patience_s
+        while self.clock.wall_s() < deadline:
+            wall, cpu = self.clock.wall_s(), self.clock.cpu_s()
+            self.clock.sleep(0.002)
+            if self.clock.cpu_s() - cpu < 0.2 * (self.clock.wall_s() - wall):
+                return
+
+    def _burst(self, call: Call, threads: int, cold: bool) -> list[Window]:
+        """Windows of one competitor until there is enough, at most four times the burst's length."""
+        per_call = min(self._time(call, 1, self.clock.wall_s, cold) for _ in range(2))
+        by_cpu = threads == 1 and per_call >= CPU_CLOCK_FROM_S
+        count = 1 if cold or per_call >= SHORT_WINDOW_S else math.ceil(SHORT_WINDOW_S / max(per_call, 1e-7))
+        clock = self.clock.cpu_s if by_cpu else self.clock.wall_s
+        limit = self.gate.limit_s()
+        windows: list[Window] = []
+        start, kept = self.clock.wall_s(), 0
+        while True:
+            window = self._window(call, count, clock, cold)
+            windows.append(window)
+            kept += window.gate_s <= limit
+            taken = self.clock.wall_s() - start
+            if taken >= self.burst_s and (kept >= self.least_windows or taken >= 4 * self.burst_s):
+                return windows
+
+    def _window(self, call: Call, count: int, clock: Callable[[], float], cold: bool) -> Window:
+        if cold:
+            self.clock.flush()
+        self.clock.probe()  # brings the probe's own values back into L1
+        before = self.gate.probe_s()
+        taken = self._time(call, count, clock, False)
+        self.clock.probe()
+        return Window(taken, max(before, self.gate.probe_s()))
+
+    def _time(self, call: Call, count: int, clock: Callable[[], float], cold: bool) -> float:
+        if cold:
+            self.clock.flush()
+        start = clock()
+        for _ in range(count):
+            call()
+        return (clock() - start) / count
+
+
+def judge(windows: Sequence[Window], limit_s: float) -> Timing:
+    """The median of the windows whose probes stayed under the limit."""
+    kept = [window.time_s for window in windows if window.gate_s <= limit_s]
+    gated = len(kept) >= LEAST_KEPT
+    quarter = sorted(windows, key=lambda window: window.gate_s)[: max(1, len(windows) // 4)]
+    used = kept if gated else [window.time_s for window in quarter]
+    return Timing(
+        time_s=median(used), least_s=min(used), windows=len(windows), kept=len(kept), gated=gated
+    )
+
+
+def combine(passes: Sequence[Timing]) -> Timing:
+    """One time from passes apart in time: the fastest that was gated, else the fastest."""
+    trusted = [timing for timing in passes if timing.gated] or list(passes)
+    times = [timing.time_s for timing in passes]
+    return Timing(
+        time_s=min(timing.time_s for timing in trusted),
+        least_s=min(timing.least_s for timing in trusted),
+        windows=sum(timing.windows for timing in passes),
+        kept=sum(timing.kept for timing in passes),
+        gated=any(timing.gated for timing in passes),
+        spread=max(times) / min(times) - 1 if len(times) > 1 else None,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Noise:
+    """How far the same case lies apart from pass to pass, and how many windows the gate let through."""
+
+    timings: int
+    median_spread: float
+    p90_spread: float
+    kept_share: float
+    not_gated: int
+
+
+def noise_floor(timings: Iterable[Timing]) -> Noise:
+    """The noise of a whole run; NaN where nothing was measured twice."""
+    every = list(timings)
+    spreads = [timing.spread for timing in every if timing.spread is not None] or [math.nan]
+    windows = sum(timing.windows for timing in every)
+    return Noise(
+        timings=len(every),
+        median_spread=float(np.quantile(spreads, 0.5)),
+        p90_spread=float(np.quantile(spreads, 0.9)),
+        kept_share=sum(timing.kept for timing in every) / windows if windows else math.nan,
+        not_gated=sum(not timing.gated for timing in every),
+    )

@@ -1,0 +1,150 @@
+"""Loads and stores of SIMD values at plain byte addresses. Nothing is checked: the caller owns the bounds.
+
+An address is ``address_of(array)`` plus bytes. No alignment is asked for, but a load that straddles two cache
+lines costs double, so scratch tiles and packed weights start at multiples of 64 bytes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+from numba.core import types
+from numba.extending import intrinsic
+
+from simsparse.kernels.simd import SimdType, WidthType, vector_of
+from simsparse.kernels.simd_emit import INT32, at, call, iota, parts, pointer, splat_vector, whole
+
+_ADDRESS = types.intp
+_FLOAT_BYTES = 4
+
+
+def _loader(of: Any, address: Any, emit: Any, *more: Any) -> Any:
+    """An operation ``(width, address, *more)`` that builds each vector with ``emit(builder, i, arguments)``."""
+    if not isinstance(of, WidthType) or not all(isinstance(a, types.Integer) for a in (address, *more)):
+        return None
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        wide = [
+            context.cast(builder, a, t, _ADDRESS)
+            for a, t in zip(arguments[1:], signature.args[1:], strict=True)
+        ]
+        return whole(builder, [emit(builder, i, *wide) for i in range(of.count)])
+
+    return SimdType(of.lanes, of.count, of.isa)(of, address, *more), codegen
+
+
+def _widened(of: Any, address: Any, element: Any, widen: Any) -> Any:
+    """Load elements of a narrower LLVM type and widen each vector of them to float32."""
+
+    def emit(builder: Any, i: int, place: Any) -> Any:
+        narrow = ir.VectorType(element, of.lanes)
+        size = element.width // 8
+        raw = builder.load(pointer(builder, at(builder, place, i * of.lanes * size), narrow), align=size)
+        return widen(builder, raw)
+
+    return _loader(of, address, emit)
+
+
+def _first_lanes(builder: Any, amount: Any, lanes: int, start: int) -> Any:
+    """The mask of the lanes start, start + 1, … below ``amount``."""
+    single = builder.trunc(amount, INT32)
+    return builder.icmp_signed("<", iota(lanes, start), splat_vector(builder, single, lanes))
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def load(typing: Any, of: Any, address: Any) -> Any:  # noqa: ARG001
+    """``load(width, address)``: consecutive floats."""
+
+    def emit(builder: Any, i: int, place: Any) -> Any:
+        where = at(builder, place, i * of.lanes * _FLOAT_BYTES)
+        return builder.load(pointer(builder, where, vector_of(of)), align=_FLOAT_BYTES)
+
+    return _loader(of, address, emit)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def load_first(typing: Any, of: Any, address: Any, amount: Any) -> Any:  # noqa: ARG001
+    """``load_first(width, address, amount)``: that many floats, then +0; memory beyond them is not read."""
+
+    def emit(builder: Any, i: int, place: Any, count: Any) -> Any:
+        vector = vector_of(of)
+        where = pointer(builder, at(builder, place, i * of.lanes * _FLOAT_BYTES), vector)
+        mask = _first_lanes(builder, count, of.lanes, i * of.lanes)
+        nothing = ir.Constant(vector, [0.0] * of.lanes)
+        name = f"llvm.masked.load.v{of.lanes}f32.p0"
+        return call(builder, name, vector, [where, ir.Constant(INT32, _FLOAT_BYTES), mask, nothing])
+
+    return _loader(of, address, emit, amount)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def load_splat(typing: Any, of: Any, address: Any) -> Any:  # noqa: ARG001
+    """``load_splat(width, address)``: one float in every lane."""
+
+    def emit(builder: Any, i: int, place: Any) -> Any:  # noqa: ARG001
+        scalar = builder.load(pointer(builder, place, ir.FloatType()), align=_FLOAT_BYTES)
+        return splat_vector(builder, scalar, of.lanes)
+
+    return _loader(of, address, emit)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def load_bf16(typing: Any, of: Any, address: Any) -> Any:  # noqa: ARG001
+    """``load_bf16(width, address)``: consecutive bfloat16, widened exactly by a shift."""
+
+    def widen(builder: Any, raw: Any) -> Any:
+        integers = ir.VectorType(INT32, of.lanes)
+        shifted = builder.shl(builder.zext(raw, integers), ir.Constant(integers, [16] * of.lanes))
+        return builder.bitcast(shifted, vector_of(of))
+
+    return _widened(of, address, ir.IntType(16), widen)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def load_int8(typing: Any, of: Any, address: Any) -> Any:  # noqa: ARG001
+    """``load_int8(width, address)``: consecutive signed bytes as floats."""
+
+    def widen(builder: Any, raw: Any) -> Any:
+        return builder.sitofp(builder.sext(raw, ir.VectorType(INT32, of.lanes)), vector_of(of))
+
+    return _widened(of, address, ir.IntType(8), widen)
+
+
+def _storer(address: Any, value: Any, emit: Any, *more: Any) -> Any:
+    if not isinstance(value, SimdType) or not all(isinstance(a, types.Integer) for a in (address, *more)):
+        return None
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        wide = [
+            context.cast(builder, arguments[i], signature.args[i], _ADDRESS) for i in (0, *range(2, 2 + len(more)))
+        ]
+        for i, vector in enumerate(parts(builder, arguments[1])):
+            where = at(builder, wide[0], i * value.lanes * _FLOAT_BYTES)
+            emit(builder, i, pointer(builder, where, vector.type), vector, *wide[1:])
+        return context.get_dummy_value()
+
+    return types.void(address, value, *more), codegen
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def store(typing: Any, address: Any, value: Any) -> Any:  # noqa: ARG001
+    """``store(address, value)``: all lanes."""
+
+    def emit(builder: Any, i: int, where: Any, vector: Any) -> None:  # noqa: ARG001
+        builder.store(vector, where, align=_FLOAT_BYTES)
+
+    return _storer(address, value, emit)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def store_first(typing: Any, address: Any, value: Any, amount: Any) -> Any:  # noqa: ARG001
+    """``store_first(address, value, amount)``: that many floats; memory beyond them is not touched."""
+
+    def emit(builder: Any, i: int, where: Any, vector: Any, count: Any) -> None:
+        lanes = vector.type.count
+        mask = _first_lanes(builder, count, lanes, i * lanes)
+        name = f"llvm.masked.store.v{lanes}f32.p0"
+        call(builder, name, ir.VoidType(), [vector, where, ir.Constant(INT32, _FLOAT_BYTES), mask])
+
+    return _storer(address, value, emit, amount)
