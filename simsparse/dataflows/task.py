@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from simsparse.errors import ShapeError
 from simsparse.hardware import DTYPE_BITS, FormatSupport, HardwareModel
 from simsparse.ir import Layer
-from simsparse.kernels.counting import column_counts, row_counts, window_counts
+from simsparse.kernels.count_mask import column_counts, row_counts
+from simsparse.kernels.count_windows import window_columns, window_counts
 from simsparse.plan import IntArray, Plan
 from simsparse.results import Counts
 
@@ -132,8 +133,6 @@ class ActivationOperand:
             return np.ascontiguousarray(self._mask[rows].T)
         if layer.conv is None:
             return np.ascontiguousarray(self.tensor[rows].T)
-        from simsparse.kernels.counting import window_columns
-
         channels = layer.conv.in_channels // layer.groups
         part = np.ascontiguousarray(self.tensor[:, group * channels : (group + 1) * channels])
         return window_columns(part, self._geometry)

@@ -26,6 +26,17 @@ def row_counts(mask: Mask) -> Counts:
 
 
 @kernel
+def column_counts(mask: Mask) -> Counts:
+    """Kept weights of each column of ``mask`` (m, k)."""
+    rows, columns = mask.shape
+    counts = np.zeros(columns, np.int64)
+    for row in range(rows):
+        for column in range(columns):
+            counts[column] += mask[row, column]
+    return counts
+
+
+@kernel
 def widest_group(mask: Mask, group: int) -> int:
     """Most kept weights in any ``group`` consecutive ones of a row; the last group may be short."""
     rows, columns = mask.shape

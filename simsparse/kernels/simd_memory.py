@@ -17,6 +17,7 @@ from simsparse.kernels.simd_emit import INT32, at, call, iota, parts, pointer, s
 
 _ADDRESS = types.intp
 _FLOAT_BYTES = 4
+_LINE_BYTES = 64
 
 
 def _loader(of: Any, address: Any, emit: Any, *more: Any) -> Any:
@@ -148,3 +149,20 @@ def store_first(typing: Any, address: Any, value: Any, amount: Any) -> Any:  # n
         call(builder, name, ir.VoidType(), [vector, where, ir.Constant(INT32, _FLOAT_BYTES), mask])
 
     return _storer(address, value, emit, amount)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def prefetch(typing: Any, of: Any, address: Any) -> Any:  # noqa: ARG001
+    """``prefetch(width, address)``: ask for the cache lines of that many floats; harmless at any address."""
+    if not isinstance(of, WidthType) or not isinstance(address, types.Integer):
+        return None
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        start = context.cast(builder, arguments[1], signature.args[1], _ADDRESS)
+        read, keep, data = (ir.Constant(INT32, value) for value in (0, 3, 1))
+        for offset in range(0, of.lanes * of.count * _FLOAT_BYTES, _LINE_BYTES):
+            place = pointer(builder, at(builder, start, offset), ir.IntType(8))
+            call(builder, "llvm.prefetch.p0", ir.VoidType(), [place, read, keep, data])
+        return context.get_dummy_value()
+
+    return types.void(of, address), codegen

@@ -1,4 +1,4 @@
-"""Exact counts from masks: nonzeros by row, by column, and of the inputs that convolution windows meet."""
+"""Nonzero inputs that the windows of a convolution meet, counted and gathered from a mask of the input."""
 
 from __future__ import annotations
 
@@ -7,32 +7,7 @@ from numpy.typing import NDArray
 
 from simsparse.kernels._jit import kernel
 
-BoolArray = NDArray[np.bool_]
 IntArray = NDArray[np.int64]
-
-
-@kernel
-def row_counts(mask: BoolArray) -> IntArray:
-    """(rows,) nonzeros of each row of a (rows, columns) mask."""
-    rows, columns = mask.shape
-    out = np.zeros(rows, dtype=np.int64)
-    for i in range(rows):
-        total = 0
-        for j in range(columns):
-            total += mask[i, j]
-        out[i] = total
-    return out
-
-
-@kernel
-def column_counts(mask: BoolArray) -> IntArray:
-    """(columns,) nonzeros of each column of a (rows, columns) mask."""
-    rows, columns = mask.shape
-    out = np.zeros(columns, dtype=np.int64)
-    for i in range(rows):
-        for j in range(columns):
-            out[j] += mask[i, j]
-    return out
 
 
 @kernel
