@@ -101,8 +101,8 @@ def make_operands(case: Case, seed: int = 0) -> Operands:
     np.copyto(weights, generator.standard_normal((case.m, case.k), np.float32) * mask)
     x = aligned((case.k,) if case.n == 1 else (case.k, case.n))
     np.copyto(x, generator.standard_normal(x.shape, np.float32))
-    magnitude = np.abs(weights).astype(np.float64) @ np.abs(x).astype(np.float64)
-    bound = (int(mask.sum(axis=1).max()) + 2) * float(np.finfo(np.float32).eps) * magnitude
+    magnitude = (np.abs(weights) @ np.abs(x)).astype(np.float64)
+    bound = 1.01 * (int(mask.sum(axis=1).max()) + 2) * float(np.finfo(np.float32).eps) * magnitude
     reference = weights.astype(np.float64) @ x.astype(np.float64)
     return Operands(case=case, weights=weights, mask=mask, x=x, reference=reference, bound=bound + 1e-30)
 

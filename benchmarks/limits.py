@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -38,25 +38,31 @@ class Limits:
 
 
 def measure_limits(
-    threads: int, footprints: Sequence[int] = FOOTPRINTS, *, repeats: int = 30, work_s: float = 1e-3
+    threads: int, footprints: Sequence[int] = FOOTPRINTS, *, repeats: int = 30, work_s: float = 3e-3
 ) -> Limits:
     """Best of ``repeats`` short runs of each loop: a limit is what the machine does when left alone."""
-    turns = 20_000
+    turns = round(work_s * 500e6)  # a turn takes six cycles on a core that starts two FMAs in each
     per_turn = 2 * FMA_SUMS * LANES * threads
     factor, addend = np.float32(0.999), np.float32(1e-3)
     jobs = [lambda: fma_loop(turns, factor, addend)] * threads
     with ThreadPoolExecutor(threads) as pool:
-        flops = turns * per_turn / _best_s(pool, jobs, 4 * repeats)
+        flops = turns * per_turn / _best_s(pool, jobs, 2 * repeats)
         rates = [_read_rate(pool, threads, size, repeats, work_s) for size in footprints]
     return Limits(
         threads=threads, fma_flops=flops, footprint_bytes=tuple(footprints), read_bytes_per_s=tuple(rates)
     )
 
 
+def best_limits(one: Limits, other: Limits) -> Limits:
+    """The better of two measurements, value by value."""
+    rates = map(max, one.read_bytes_per_s, other.read_bytes_per_s)
+    return replace(one, fma_flops=max(one.fma_flops, other.fma_flops), read_bytes_per_s=tuple(rates))
+
+
 def _read_rate(pool: ThreadPoolExecutor, threads: int, size: int, repeats: int, work_s: float) -> float:
     turns = max(1, round(work_s * 30e9 / size))
     buffers = [window_buffer(size) for _ in range(threads)]
-    jobs = [lambda buffer=buffer: sum_window(buffer, size // 8, turns) for buffer in buffers]  # type: ignore[misc]
+    jobs = [lambda buffer=buffer: sum_window(buffer, size // 8, turns) for buffer in buffers]
     return threads * size * turns / _best_s(pool, jobs, repeats)
 
 

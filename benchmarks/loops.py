@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from simsparse.kernels._jit import kernel
 
 FMA_SUMS = 12
-"""Independent sums: latency (4 cycles) times FMAs per cycle (2), and some to spare; 16 registers hold them."""
+"""Independent sums: latency (4 cycles) times FMAs per cycle (2) and some more; 16 registers hold them."""
 
 
 WINDOW_SHIFTS = 8
@@ -53,13 +53,15 @@ def window_buffer(size_bytes: int) -> NDArray[np.int64]:
     return aligned((size_bytes // 8 + 8 * WINDOW_SHIFTS,), np.int64)
 
 
-@intrinsic  # type: ignore[untyped-decorator]  # numba has no type hints
-def _fma_chain(typing_context: Any, repeats: Any, factor: Any, addend: Any) -> Any:
-    """``FMA_SUMS`` vectors, each multiplied and added to ``repeats`` times; their sum, to keep them alive."""
+@intrinsic
+def _fma_chain(_typing: Any, _repeats: Any, _factor: Any, _addend: Any) -> Any:
+    """``FMA_SUMS`` vectors, each multiplied and added to so many times; returns their sum, so that none is
+    dropped.
+    """
     signature = types.float32(types.int64, types.float32, types.float32)
     vector = ir.VectorType(ir.FloatType(), LANES)
 
-    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    def emit(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         fma = cgutils.get_or_insert_function(
             builder.module, ir.FunctionType(vector, [vector] * 3), f"llvm.fma.v{LANES}f32"
         )
@@ -89,7 +91,7 @@ def _splat(builder: Any, scalar: Any, vector: Any) -> Any:
 @kernel
 def fma_loop(repeats: int, factor: np.float32, addend: np.float32) -> float:
     """``repeats`` × ``FMA_SUMS`` × ``LANES`` fused multiply-adds that touch no memory."""
-    return _fma_chain(repeats, factor, addend)  # type: ignore[no-any-return]
+    return _fma_chain(repeats, factor, addend)  # type: ignore[call-arg]
 
 
 def aligned(shape: tuple[int, ...], dtype: Any = np.float32, alignment: int = 64) -> NDArray[Any]:
@@ -102,4 +104,5 @@ def aligned(shape: tuple[int, ...], dtype: Any = np.float32, alignment: int = 64
     raw = np.empty(size + alignment, np.uint8)
     raw.fill(0)
     start = -raw.ctypes.data % alignment
-    return raw[start : start + size].view(kind).reshape(shape)
+    view: NDArray[Any] = raw[start : start + size].view(kind).reshape(shape)
+    return view

@@ -47,10 +47,8 @@ class Peer:
 def missing(peer: Peer) -> str | None:
     """Why a peer cannot run here, or nothing."""
     for package in peer.packages:
-        if package == "sparse_dot_mkl":
-            show_mkl()
         try:
-            importlib.import_module(package)
+            _load(package)
         except ModuleNotFoundError as error:
             return f"{peer.name}: skipped, {error.name} is not installed ({EXTRA})"
         except (ImportError, OSError) as error:
@@ -58,7 +56,13 @@ def missing(peer: Peer) -> str | None:
     return None
 
 
-def show_mkl() -> None:
+def _load(package: str) -> Any:
+    if package == "sparse_dot_mkl":
+        _show_mkl()
+    return importlib.import_module(package)
+
+
+def _show_mkl() -> None:
     """Tell sparse_dot_mkl where the wheel ``mkl`` keeps its library; it looks in system folders only."""
     try:
         files = importlib.metadata.files("mkl") or []
@@ -70,14 +74,14 @@ def show_mkl() -> None:
 
 
 def limit_threads(threads: int) -> None:
-    """Set the thread pools of all peers that are there."""
+    """Set the thread pools of all peers that are there; the others take the number with each product."""
     for package, setter in (
         ("threadpoolctl", lambda module: module.threadpool_limits(threads)),
         ("torch", lambda module: module.set_num_threads(threads)),
         ("sparse_dot_mkl", lambda module: module.mkl_set_num_threads(threads)),
     ):
         try:
-            setter(importlib.import_module(package))
+            setter(_load(package))
         except (ImportError, OSError):
             continue
 
@@ -95,9 +99,7 @@ def mkl_csr(operands: Operands, threads: int) -> Product:
     from sparse_dot_mkl import dot_product_mkl
 
     weights, y = _scipy_rows(operands), operands.new_y()
-    return Product(
-        call=lambda: dot_product_mkl(weights, operands.x, out=y, out_scalar=0.0), result=lambda: y
-    )
+    return Product(call=lambda: dot_product_mkl(weights, operands.x, out=y, out_scalar=0.0), result=lambda: y)
 
 
 def torch_csr(operands: Operands, threads: int) -> Product:
@@ -169,9 +171,7 @@ PEERS = (
     Peer(name="scipy", group="scipy", packages=("scipy",), build=scipy_csr, threaded=False),
     Peer(name="mkl-csr", group="sparse", packages=("scipy", "sparse_dot_mkl"), build=mkl_csr),
     Peer(name="torch-csr", group="sparse", packages=("scipy", "torch"), build=torch_csr),
-    Peer(
-        name="torch-bsr", group="block", packages=("scipy", "torch"), build=torch_bsr, patterns=("4x1",)
-    ),
+    Peer(name="torch-bsr", group="block", packages=("scipy", "torch"), build=torch_bsr, patterns=("4x1",)),
     Peer(name="numpy", group="dense", packages=("threadpoolctl",), build=numpy_dense),
     Peer(name="torch", group="dense", packages=("torch",), build=torch_dense),
     Peer(name="onnxruntime", group="dense", packages=("onnx", "onnxruntime"), build=onnx_dense),

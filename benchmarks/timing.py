@@ -5,7 +5,8 @@ the same core, and no counter of the operating system sees it. So a 5 µs loop o
 after each timing window, and the window counts only if both were within 8 % of that probe's own fast
 quantile. Competitors take turns in bursts inside one process. Calls over 150 µs are timed in CPU time of the
 process, which leaves out what other processes took (and would show work that a competitor hands to other
-threads); shorter ones, and everything on more than one thread, in wall time. A case is measured in two
+threads); shorter ones, and everything on more than one thread, in wall time, and such a window does not count
+if a thread of ours had to wait for a processor meanwhile. A case is measured in two
 passes apart in time: each gives a median, the smaller one counts, and how far they lie apart is the noise
 floor.
 
@@ -15,6 +16,7 @@ the size of the last cache was read in between.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections import deque
@@ -36,6 +38,10 @@ CPU_CLOCK_FROM_S = 150e-6
 PROBE_BYTES = 8192
 SHORT_WINDOW_S = 50e-6
 """Short calls are repeated to fill a window of this length."""
+WAIT_S = 1e-3
+"""How long to wait for a fast probe before a window, or the length of one call if that is longer."""
+WAITED_SHARE = 0.02
+"""A window in wall time counts if our threads waited for a processor at most this part of it."""
 LEAST_KEPT = 3
 """Fewer kept windows than this, and a time is marked as not gated."""
 
@@ -50,6 +56,9 @@ class Clock(Protocol):
 
     def cpu_s(self) -> float:
         """CPU seconds of all threads of this process."""
+
+    def waited_s(self) -> float:
+        """Seconds that threads of this process could have run and had no processor."""
 
     def probe(self) -> None:
         """Run the gate's loop."""
@@ -83,6 +92,13 @@ class HostClock:
     def cpu_s(self) -> float:
         return time.process_time()
 
+    def waited_s(self) -> float:
+        waited_ns = 0
+        for status in Path("/proc/self/task").glob("*/schedstat"):  # none where there is no Linux
+            with contextlib.suppress(OSError):  # a thread that ended meanwhile
+                waited_ns += int(status.read_bytes().split()[1])
+        return waited_ns * 1e-9
+
     def probe(self) -> None:
         sum_window(self._values, PROBE_BYTES // 8, self._turns)
 
@@ -103,10 +119,15 @@ def last_cache_bytes() -> int:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Seconds per call, and the slower of the probes before and after."""
+    """Seconds per call, the slower of the probes before and after, and the share spent without processor."""
 
     time_s: float
     gate_s: float
+    waited_share: float = 0.0
+
+    def counts(self, limit_s: float) -> bool:
+        """Whether nothing disturbed it."""
+        return self.gate_s <= limit_s and self.waited_share <= WAITED_SHARE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +141,7 @@ class Timing:
     windows: int
     kept: int
     gated: bool
-    """Whether enough windows passed the gate; without, the quarter with the fastest probes was taken."""
+    """Whether enough windows counted; without, the time is the median of the fastest quarter of them all."""
     spread: float | None = None
     """Slowest over fastest pass, minus one; absent with one pass."""
 
@@ -133,12 +154,14 @@ class Gate:
         self._seen: deque[float] = deque(maxlen=memory)
 
     def probe_s(self) -> float:
-        """Run one probe and remember its time."""
+        """Run one probe."""
         start = self._clock.wall_s()
         self._clock.probe()
-        taken = self._clock.wall_s() - start
-        self._seen.append(taken)
-        return taken
+        return self._clock.wall_s() - start
+
+    def remember(self, *probes_s: float) -> None:
+        """Count probes in. Those of a wait stay out: a slow spell would soon outnumber what was fast."""
+        self._seen.extend(probes_s)
 
     def limit_s(self) -> float:
         """The longest a probe may take for its window to count."""
@@ -149,16 +172,21 @@ class Gate:
 class Timer:
     """Times competitors side by side."""
 
-    def __init__(self, clock: Clock, *, rounds: int = 3, burst_s: float = 0.03, least_windows: int = 5) -> None:
+    def __init__(
+        self, clock: Clock, *, rounds: int = 3, burst_s: float = 0.03, least_windows: int = 5
+    ) -> None:
         self.clock = clock
         self.gate = Gate(clock)
         self.rounds = rounds
         self.burst_s = burst_s
         self.least_windows = least_windows
-        for _ in range(500):
-            self.gate.probe_s()
+        for _ in range(50):
+            self.gate.remember(*(self.gate.probe_s() for _ in range(20)))
+            clock.sleep(2e-3)
 
-    def measure(self, calls: Mapping[str, Call], *, threads: int = 1, cold: bool = False) -> dict[str, Timing]:
+    def measure(
+        self, calls: Mapping[str, Call], *, threads: int = 1, cold: bool = False
+    ) -> dict[str, Timing]:
         """One pass over competitors: each gets ``rounds`` bursts, in turn."""
         seen: dict[str, list[Window]] = {name: [] for name in calls}
         for _ in range(self.rounds):
@@ -179,7 +207,7 @@ class Timer:
                 return
 
     def _burst(self, call: Call, threads: int, cold: bool) -> list[Window]:
-        """Windows of one competitor until there is enough, at most four times the burst's length."""
+        """Windows of one competitor for the length of a burst, up to six of them if few windows count."""
         per_call = min(self._time(call, 1, self.clock.wall_s, cold) for _ in range(2))
         by_cpu = threads == 1 and per_call >= CPU_CLOCK_FROM_S
         count = 1 if cold or per_call >= SHORT_WINDOW_S else math.ceil(SHORT_WINDOW_S / max(per_call, 1e-7))
@@ -188,21 +216,42 @@ class Timer:
         windows: list[Window] = []
         start, kept = self.clock.wall_s(), 0
         while True:
-            window = self._window(call, count, clock, cold)
+            window = self._window(call, count, clock, cold, limit, per_call)
             windows.append(window)
-            kept += window.gate_s <= limit
+            kept += window.counts(limit)
             taken = self.clock.wall_s() - start
-            if taken >= self.burst_s and (kept >= self.least_windows or taken >= 4 * self.burst_s):
+            if taken >= self.burst_s * (1 if kept >= self.least_windows else 3 if kept >= LEAST_KEPT else 6):
                 return windows
 
-    def _window(self, call: Call, count: int, clock: Callable[[], float], cold: bool) -> Window:
+    def _wait(self, limit_s: float, patience_s: float) -> float:
+        """Probe until one is fast, for a while: a window that cannot count need not be run."""
+        self.clock.probe()  # brings the probe's own values back into L1
+        deadline = self.clock.wall_s() + patience_s
+        taken = self.gate.probe_s()
+        while taken > limit_s and self.clock.wall_s() < deadline:
+            taken = self.gate.probe_s()
+        return taken
+
+    def _window(
+        self,
+        call: Call,
+        count: int,
+        clock: Callable[[], float],
+        cold: bool,
+        limit_s: float,
+        patience_s: float,
+    ) -> Window:
         if cold:
             self.clock.flush()
-        self.clock.probe()  # brings the probe's own values back into L1
-        before = self.gate.probe_s()
+        by_wall = clock == self.clock.wall_s
+        waited = self.clock.waited_s() if by_wall else 0.0
+        before = self._wait(limit_s, max(WAIT_S, patience_s))
         taken = self._time(call, count, clock, False)
         self.clock.probe()
-        return Window(taken, max(before, self.gate.probe_s()))
+        after = self.gate.probe_s()
+        self.gate.remember(before, after)
+        waited = self.clock.waited_s() - waited if by_wall else 0.0
+        return Window(taken, max(before, after), waited / (taken * count))
 
     def _time(self, call: Call, count: int, clock: Callable[[], float], cold: bool) -> float:
         if cold:
@@ -214,14 +263,12 @@ class Timer:
 
 
 def judge(windows: Sequence[Window], limit_s: float) -> Timing:
-    """The median of the windows whose probes stayed under the limit."""
-    kept = [window.time_s for window in windows if window.gate_s <= limit_s]
+    """The median of the windows that nothing disturbed."""
+    kept = [window.time_s for window in windows if window.counts(limit_s)]
     gated = len(kept) >= LEAST_KEPT
-    quarter = sorted(windows, key=lambda window: window.gate_s)[: max(1, len(windows) // 4)]
-    used = kept if gated else [window.time_s for window in quarter]
-    return Timing(
-        time_s=median(used), least_s=min(used), windows=len(windows), kept=len(kept), gated=gated
-    )
+    fastest = sorted(window.time_s for window in windows)[: max(1, len(windows) // 4)]
+    used = kept if gated else fastest
+    return Timing(time_s=median(used), least_s=min(used), windows=len(windows), kept=len(kept), gated=gated)
 
 
 def combine(passes: Sequence[Timing]) -> Timing:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from simsparse import report
     from simsparse.formats import encode
     from simsparse.load import load_hardware, load_model
+    from simsparse.packed import prepare
     from simsparse.pruning.prune import prune
     from simsparse.simulate import simulate, simulate_layer
 
@@ -20,6 +21,7 @@ __all__ = [
     "encode",
     "load_hardware",
     "load_model",
+    "prepare",
     "prune",
     "report",
     "simulate",
@@ -30,6 +32,7 @@ _HOMES = {
     "encode": "simsparse.formats",
     "load_hardware": "simsparse.load.catalog",
     "load_model": "simsparse.load.catalog",
+    "prepare": "simsparse.packed",
     "prune": "simsparse.pruning.prune",
     "simulate": "simsparse.simulate",
     "simulate_layer": "simsparse.simulate",

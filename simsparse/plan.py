@@ -14,10 +14,12 @@ chain
 multicast
     One activation is broadcast to all units in one cycle. Unit u needs ``work[work_row[t], u]`` cycles for
     tile t, at least ``minimum_busy_cycles``, and has a queue of ``queue_credits``. A broadcast waits until
-    every queue has room.
+    every queue has room and the tile's bytes have arrived. Bytes arrive in tile order, overlapped with all
+    else, into a staging buffer of ``prefetch_credits``.
 
-Tiles of a barrier group start only when all tiles of the groups before it are finished. The whole plan is
-executed ``repeat`` times, one after the other, and costs ``overhead_cycles`` once.
+Tiles of a barrier group start only when all tiles of the groups before it are finished. Serial transfers
+come before the first tile and overlap with nothing. The whole plan, they included, is executed ``repeat``
+times, one after the other, and costs ``overhead_cycles`` once.
 """
 
 from __future__ import annotations
@@ -116,9 +118,16 @@ class Plan:
     work_row: IntArray = field(default_factory=_empty)
     """multicast: (T,) the row of ``work`` that tile t uses"""
     queue_credits: int = 1
+    work_scale: IntArray = field(default_factory=_empty)
+    """multicast: (T,) what the row of ``work`` is multiplied by for tile t; empty means one"""
     minimum_busy_cycles: int = 0
     issue_cycles: int = 1
-    """multicast: cycles between two broadcasts"""
+    """multicast: cycles between two broadcasts; 0 where only queues and arrival limit them"""
+    prefetch_credits: int = 0
+    """multicast: credits of tiles that are fetched, or on their way, and not yet broadcast; 0 is unlimited"""
+    serial_streams: tuple[Stream, ...] = ()
+    serial_bytes: IntArray = field(default_factory=_empty)
+    """(L,) bytes moved by each serial stream, one after the other, before any tile is admitted"""
     repeat: int = 1
     overhead_cycles: float = 0.0
 
@@ -127,12 +136,13 @@ class Plan:
             raise ShapeError(
                 f"plan: expected units >= 1, repeat >= 0, overhead >= 0, got {self.units}, {self.repeat}"
             )
-        for stream in (*self.fetch_streams, *self.drain_streams):
+        for stream in (*self.fetch_streams, *self.drain_streams, *self.serial_streams):
             if not 0 <= stream.channel < len(self.channels):
                 raise ShapeError(f"plan: stream {stream.name}: expected a channel below {len(self.channels)}")
-        if self.credits.size and int(self.credits.max()) > self.room:
+        if self.credits.size and not 1 <= int(self.credits.min()) <= int(self.credits.max()) <= self.room:
             raise ShapeError(
-                f"plan: expected tiles of at most {self.room} credits, got {int(self.credits.max())}"
+                f"plan: expected tiles of 1 to {self.room} credits,"
+                f" got {int(self.credits.min())} to {int(self.credits.max())}"
             )
         if self.barrier.size and bool(np.any(np.diff(self.barrier) < 0)):
             raise ShapeError("plan: expected non-decreasing barrier groups")
@@ -140,7 +150,20 @@ class Plan:
             raise ShapeError("plan: expected no decode cycles in a chain (add them to its compute cycles)")
         if self.unit.size and (self.unit.max() >= self.units or len(np.unique(self.unit < 0)) > 1):
             raise ShapeError(f"plan: expected all tiles bound to a unit below {self.units}, or none bound")
+        if self.kind == TileKind.MULTICAST:
+            self._check_multicast()
         self._check_shapes()
+
+    def _check_multicast(self) -> None:
+        if self.drain_streams:
+            raise ShapeError("plan: expected no drain streams in a multicast plan (use serial streams)")
+        if self.work_scale.size and self.minimum_busy_cycles:
+            raise ShapeError("plan: expected minimum_busy_cycles 0 beside work_scale (put it into work)")
+        if self.credits.size and 0 < self.prefetch_credits < int(self.credits.max()):
+            raise ShapeError(
+                f"plan: expected prefetch_credits of at least one tile, {int(self.credits.max())},"
+                f" got {self.prefetch_credits}"
+            )
 
     def _check_shapes(self) -> None:
         tiles, slices = self.tiles, self.slices
@@ -152,6 +175,8 @@ class Plan:
             "drain_bytes": (self.drain_bytes, (tiles, len(self.drain_streams))),
             "decode_cycles": (self.decode_cycles, (slices,)),
             "compute_cycles": (self.compute_cycles, (slices,)),
+            "work_scale": (self.work_scale, (tiles,)),
+            "serial_bytes": (self.serial_bytes, (len(self.serial_streams),)),
         }
         for name, (array, expected) in shapes.items():
             if array.size and array.shape != expected:
@@ -189,6 +214,8 @@ class Durations:
     """(S,)"""
     latency: IntArray
     """(C,)"""
+    serial: IntArray
+    """(L,)"""
     start: int
     overhead: int
 
@@ -216,6 +243,7 @@ def durations(plan: Plan) -> Durations:
         decode=cycles(plan.decode_cycles),
         compute=cycles(plan.compute_cycles),
         latency=ticks(np.array([channel.latency_cycles for channel in plan.channels], dtype=np.float64)),
+        serial=transfer(plan.serial_bytes[None, :], 1, plan.serial_streams)[0],
         start=int(ticks(np.array([plan.start_cycles]))[0]),
         overhead=int(ticks(np.array([plan.overhead_cycles]))[0]),
     )

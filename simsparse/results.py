@@ -75,12 +75,14 @@ class Execution:
     """(U,)"""
     repeat: int
     overhead_ticks: int
+    serial_ticks: int = 0
+    """what came before the first tile; included in ``finish_ticks``"""
     events: tuple[Event, ...] = ()
 
     @property
     def makespan_ticks(self) -> int:
         """From the start to the last tile's finish, one repetition."""
-        return int(self.finish_ticks.max()) if self.finish_ticks.size else 0
+        return int(self.finish_ticks.max(initial=self.serial_ticks))
 
     @property
     def total_ticks(self) -> int:

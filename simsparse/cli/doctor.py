@@ -78,7 +78,7 @@ def _versions() -> str:
 
 
 def _processor() -> str:
-    from llvmlite import binding  # type: ignore[import-untyped]
+    from llvmlite import binding
 
     features = binding.get_host_cpu_features()
     vector = " ".join(name for name in _VECTOR if features.get(name)) or "no vector extensions known here"

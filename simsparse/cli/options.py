@@ -40,7 +40,7 @@ Format = Annotated[
     ),
 ]
 Dtype = Annotated[
-    Literal["fp32", "fp16", "bf16", "int8", "int4"] | None,
+    Literal["fp32", "fp16", "bf16", "int16", "int8", "fp8", "int4"] | None,
     Parameter("--dtype", help="Number type; the machine's own by default."),
 ]
 Batch = Annotated[int | None, Parameter("--batch", help="Batch size instead of the model's own.")]

@@ -14,8 +14,14 @@ FAMILIES: Mapping[str, str] = {
     "tensor-core": "simsparse.dataflows.tensor_core",
     "broadcast-csc": "simsparse.dataflows.broadcast_csc",
     "scalar-csc": "simsparse.dataflows.scalar_csc",
+    "cartesian": "simsparse.dataflows.cartesian",
+    "planar-dense": "simsparse.dataflows.cartesian_dense",
+    "row-stationary": "simsparse.dataflows.row_stationary",
     "gpu-tiles": "simsparse.dataflows.gpu_tiles",
     "cpu-rows": "simsparse.dataflows.cpu_rows",
+    "flexible-tree": "simsparse.dataflows.flexible_tree",
+    "outer-product": "simsparse.dataflows.outer_product",
+    "format-port": "simsparse.dataflows.format_port",
 }
 """Family name → module with ``plan_layer(task) -> LayerPlan``."""
 

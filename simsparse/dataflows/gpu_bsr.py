@@ -23,6 +23,7 @@ from simsparse.dataflows.gpu_machine import (
     stored,
     whole_steps,
 )
+from simsparse.dataflows.gpu_vectors import plan_vectors
 from simsparse.dataflows.task import BoolArray, LayerPlan, LayerTask
 from simsparse.dataflows.tiling import edges, spread
 from simsparse.errors import UnsupportedError
@@ -42,10 +43,13 @@ def plan_bsr(task: LayerTask) -> LayerPlan:
     UnsupportedError
         If the machine has no such kernel for the dtype, blocks are too small for it, or the layer is grouped.
     """
+    rows, columns = block_shape(task)
+    vectors = parameters(task).vectors
+    if vectors is not None and columns == 1 and rows in vectors.heights:
+        return plan_vectors(task, vectors, rows)
     kernel = parameters(task).bsr
     if kernel is None or task.dtype not in kernel.dtypes:
         raise UnsupportedError(f"{task.hardware.name} has no bsr kernel in {task.dtype}")
-    rows, columns = block_shape(task)
     if min(rows, columns) < kernel.minimum_block:
         side = kernel.minimum_block
         raise UnsupportedError(f"the bsr kernel takes blocks of at least {side}x{side}, got {rows}x{columns}")
@@ -121,7 +125,8 @@ def _plan(
     efficiency = block_efficiency(kernel, rows, columns)
     step = gpu.matrix_k_step
     macs = whole_steps(rows, step) * whole_steps(columns, step) * width
-    pipe = macs / machine.macs_per_cycle[task.dtype]  # of one kept block, at the full rate
+    rate = machine.macs_per_cycle[task.dtype] * gpu.pipe_share(task.dtype, "fp32")
+    pipe = macs / rate  # of one kept block, at the full rate
     in_slice = _blocks_in_slices(in_row, counts, per_slice)
     busy = efficiency * min(1.0, len(block_row) / machine.units)
     plan = block_plan(

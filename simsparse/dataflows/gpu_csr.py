@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from simsparse.dataflows.gpu_machine import Product, block_plan, l2_capacity, parameters, product_of, stored
-from simsparse.dataflows.task import LayerPlan, LayerTask
+from simsparse.dataflows.task import BoolArray, LayerPlan, LayerTask
 from simsparse.dataflows.tiling import edges, spread
 from simsparse.errors import UnsupportedError
 from simsparse.hardware.gpu import VectorRowKernel
@@ -28,11 +28,11 @@ _LEAST_RESIDENT = 4  # bundles resident on an SM, enough to overlap loads and ar
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _RowBlocks:
+class RowBlocks:
     """Row blocks of one group in dispatch order."""
 
     size: IntArray
-    """rows"""
+    """rows of the outputs"""
     nnz: IntArray
     longest: IntArray
     """entries of the longest row, as stored and rounded by the kernel"""
@@ -56,15 +56,19 @@ def plan_csr(task: LayerTask) -> LayerPlan:
     if not task.layer.kind.has_weights:
         raise UnsupportedError("csr holds weights, and both operands of this product are activations")
     product = product_of(task)
-    groups = [_row_blocks(task, product, kernel, group) for group in range(product.groups)]
-    plan = _plan(task, product, kernel, groups)
+    groups = []
+    for group in range(product.groups):
+        rows = slice(group * product.rows, (group + 1) * product.rows)
+        mask, length = task.weights.dense_mask[rows], task.weights.row_nnz[rows]
+        groups.append(row_blocks(task, kernel, mask, length, share=kernel.resident_rows // kernel.rows))
+    plan = rows_plan(task, product, kernel, groups)
     lines = sum(int(group.nnz.sum()) for group in groups)
     done = task.weights.nnz * task.layer.n
     gpu = parameters(task)
     values, metadata = stored(task)
     return LayerPlan(
         plan=plan,
-        kernel=f"csr rows {kernel.rows}x{_columns(task, kernel)}",
+        kernel=f"csr rows {kernel.rows}x{line_columns(task, kernel)}",
         macs_done=done,
         macs_skipped=task.layer.macs - done,
         counts=Counts(
@@ -80,37 +84,54 @@ def plan_csr(task: LayerTask) -> LayerPlan:
     )
 
 
-def _columns(task: LayerTask, kernel: VectorRowKernel) -> int:
+def line_columns(task: LayerTask, kernel: VectorRowKernel) -> int:
+    """Output columns of a block: those of one line."""
     return kernel.line_bytes * 8 // task.value_bits
 
 
-def _row_blocks(task: LayerTask, product: Product, kernel: VectorRowKernel, group: int) -> _RowBlocks:
-    rows = slice(group * product.rows, (group + 1) * product.rows)
-    length = task.weights.row_nnz[rows]
+def row_blocks(
+    task: LayerTask,
+    kernel: VectorRowKernel,
+    mask: BoolArray,
+    length: IntArray,
+    *,
+    share: float,
+    height: int = 1,
+) -> RowBlocks:
+    """Blocks of the rows of ``mask``, longest first; ``share`` of them find each other's lines in an L1.
+
+    Each row stands for ``height`` rows of the outputs.
+    """
     order = np.argsort(-length, kind="stable")
-    size = edges(product.rows, kernel.rows)
+    size = edges(len(mask), kernel.rows)
     first = np.arange(len(size)) * kernel.rows
     sorted_length = length[order]
     entries = sorted_length[first] + kernel.extra_entries  # the longest of each block comes first
-    share = max(1, kernel.resident_rows // kernel.rows)
-    mask = task.weights.dense_mask[rows]
-    fresh = distinct_columns(mask, order, kernel.rows, task.hardware.units, share)
-    touched = product.k if task.weights.mask is None else int(np.count_nonzero(mask.any(axis=0)))
-    return _RowBlocks(
-        size=size,
+    return RowBlocks(
+        size=size * height,
         nnz=np.add.reduceat(sorted_length, first),
         longest=-(-entries // kernel.round_entries) * kernel.round_entries,
-        fresh=fresh,
-        touched=touched,
+        fresh=_fresh(mask, order, kernel.rows, task.hardware.units, share),
+        touched=int(np.count_nonzero(mask.any(axis=0))),
     )
 
 
-def _plan(task: LayerTask, product: Product, kernel: VectorRowKernel, groups: list[_RowBlocks]) -> Plan:
+def _fresh(mask: BoolArray, order: IntArray, rows: int, units: int, share: float) -> IntArray:
+    """First touches among ``share`` neighbours, between the two whole numbers where it is not one."""
+    few = max(1, int(share))
+    fresh = distinct_columns(mask, order, rows, units, few)
+    if share <= few:
+        return fresh
+    more = distinct_columns(mask, order, rows, units, few + 1)
+    return np.round(fresh + (share - few) * (more - fresh)).astype(np.int64)
+
+
+def rows_plan(task: LayerTask, product: Product, kernel: VectorRowKernel, groups: list[RowBlocks]) -> Plan:
     """Column panels outside, row blocks inside: the order in which the kernel's grid is dispatched.
 
     Very many blocks are bundled: neighbours run as one, with as many fewer of them resident.
     """
-    columns = edges(product.columns, _columns(task, kernel))
+    columns = edges(product.columns, line_columns(task, kernel))
     panels, blocks = len(columns), len(groups[0].size)
 
     def by_block(values: list[IntArray]) -> IntArray:
@@ -144,7 +165,7 @@ def _dram(
     task: LayerTask,
     product: Product,
     kernel: VectorRowKernel,
-    groups: list[_RowBlocks],
+    groups: list[RowBlocks],
     columns: IntArray,
     stored_parts: IntArray,
 ) -> tuple[IntArray, IntArray]:

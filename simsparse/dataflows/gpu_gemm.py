@@ -42,9 +42,7 @@ def plan_dense(task: LayerTask) -> LayerPlan:
     plan, choice, busy = _tiles(task, product, gpu.dense, 1.0)
     batched = f"{product.groups} x " if product.groups > 1 else ""
     split = f" split {choice.split}" if choice.split > 1 else ""
-    return _layer_plan(
-        task, plan, f"{batched}dense tiles {choice.tile}{split}", choice, busy, task.layer.macs
-    )
+    return tile_layer(task, plan, f"{batched}dense tiles {choice.tile}{split}", choice, busy, task.layer.macs)
 
 
 def plan_structured(task: LayerTask) -> LayerPlan:
@@ -64,7 +62,7 @@ def plan_structured(task: LayerTask) -> LayerPlan:
     kept = min(layer.k, ceil_div(layer.k, kernel.group) * kernel.keep)
     split = f" split {choice.split}" if choice.split > 1 else ""
     name = f"{kernel.keep}:{kernel.group} tiles {choice.tile}{split}"
-    return _layer_plan(task, plan, name, choice, busy, layer.m * kept * layer.n)
+    return tile_layer(task, plan, name, choice, busy, layer.m * kept * layer.n)
 
 
 def _check_structured(task: LayerTask, kernel: StructuredKernel) -> None:
@@ -90,7 +88,8 @@ class Work:
     read_bytes: int
 
 
-def _layer_plan(task: LayerTask, plan: Plan, name: str, choice: Choice, work: Work, done: int) -> LayerPlan:
+def tile_layer(task: LayerTask, plan: Plan, name: str, choice: Choice, work: Work, done: int) -> LayerPlan:
+    """A tile kernel's plan with what the engine does not see."""
     gpu = parameters(task)
     values, metadata = stored(task)
     matrix = task.dtype in gpu.matrix_dtypes
@@ -119,7 +118,8 @@ def _tiles(
     task: LayerTask, product: Product, kernel: TileKernel, rate_factor: float
 ) -> tuple[Plan, Choice, Work]:
     gpu = parameters(task)
-    rate = task.hardware.macs_per_cycle[task.dtype] * kernel.efficiency * rate_factor
+    pipe = task.hardware.macs_per_cycle[task.dtype] * gpu.pipe_share(task.dtype, kernel.accumulate)
+    rate = pipe * kernel.efficiency * rate_factor
     choice = choose(task, product, kernel, rate)
     tile, split = choice.tile, choice.split
     rows, columns = edges(product.rows, tile.rows), edges(product.columns, tile.columns)

@@ -3,10 +3,11 @@
 What decides a GPU's time, in this order: how many tiles and waves the library's tile shape makes, how often
 inputs are reused before they fall out of L1 and L2, the L2 feed, the DRAM floor, the prologue and epilogue of
 each wave, and the launch. Each storage format has its kernel: ``dense`` tiles, ``nm`` on sparse tensor cores,
-``csr`` rows on the vector cores (Sputnik), ``bsr`` kept blocks on the tensor cores.
+``vnm`` gathered columns there (Spatha), ``csr`` rows on the vector cores (Sputnik), ``bsr`` kept blocks on
+the tensor cores, or vectors of one column (CLASP).
 
-Source: Gale et al., Sparse GPU kernels for deep learning, SC 2020 (csr); NVIDIA CUTLASS (tiles, 2:4);
-constants as their sources say in the machine's file.
+Source: Gale et al., Sparse GPU kernels for deep learning, SC 2020 (csr); NVIDIA CUTLASS (tiles, 2:4); Castro
+et al., VENOM, SC 2023 (vnm) and PACT 2022 (vectors); constants as their sources say in the machine's file.
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ from simsparse.dataflows.gpu_bsr import plan_bsr
 from simsparse.dataflows.gpu_csr import plan_csr
 from simsparse.dataflows.gpu_direct import is_narrow, plan_direct
 from simsparse.dataflows.gpu_gemm import plan_dense, plan_structured
+from simsparse.dataflows.gpu_vnm import plan_vnm
 from simsparse.dataflows.task import LayerPlan, LayerTask
 from simsparse.errors import UnsupportedError
 
-_KERNELS = {"dense": plan_dense, "nm": plan_structured, "csr": plan_csr, "bsr": plan_bsr}
+_KERNELS = {"dense": plan_dense, "nm": plan_structured, "csr": plan_csr, "bsr": plan_bsr, "vnm": plan_vnm}
 
 
 def plan_layer(task: LayerTask) -> LayerPlan:

@@ -13,7 +13,7 @@ from simsparse.errors import ShapeError
 from simsparse.hardware import DTYPE_BITS, FormatSupport, HardwareModel
 from simsparse.ir import Layer
 from simsparse.kernels.count_mask import column_counts, row_counts
-from simsparse.kernels.count_windows import window_columns, window_counts
+from simsparse.kernels.count_windows import window_columns, window_counts, window_union
 from simsparse.plan import IntArray, Plan
 from simsparse.results import Counts
 
@@ -67,11 +67,18 @@ class ActivationOperand:
 
     A stated density below one is realised as a seeded mask over the input tensor with exactly that many
     nonzeros; a convolution's (k, n) view is gathered from it, so that one zero input is a zero wherever its
-    windows meet it.
+    windows meet it. ``output_density`` is the share of outputs that are nonzero after the layer's activation
+    function, for machines that store them compressed; unknown, it is taken as that of the input.
     """
 
     def __init__(
-        self, layer: Layer, *, density: float = 1.0, seed: int = 0, mask: BoolArray | None = None
+        self,
+        layer: Layer,
+        *,
+        density: float = 1.0,
+        seed: int = 0,
+        mask: BoolArray | None = None,
+        output_density: float | None = None,
     ) -> None:
         if not 0.0 <= density <= 1.0:
             raise ShapeError(f"layer {layer.name}: activation density: expected 0 to 1, got {density:g}")
@@ -81,6 +88,7 @@ class ActivationOperand:
                 f"layer {layer.name}: activation mask: expected shape {expected}, got {mask.shape}"
             )
         self._layer, self._density, self._seed, self._mask = layer, density, seed, mask
+        self._output_density = output_density
 
     @property
     def is_dense(self) -> bool:
@@ -92,12 +100,24 @@ class ActivationOperand:
         """Share of nonzero activations."""
         return self._density if self._mask is None else float(np.count_nonzero(self._mask)) / self._mask.size
 
+    @property
+    def output_density(self) -> float:
+        """Share of nonzero outputs after the activation function."""
+        return self.density if self._output_density is None else self._output_density
+
     @cached_property
     def tensor(self) -> BoolArray:
-        """Seeded nonzeros of the input tensor, (batch, channels, height, width), or (groups·k, n) without a
-        conv.
+        """Nonzeros of the input tensor, (batch, channels, height, width), or (groups·k, n) without a conv.
+
+        Seeded where only a density is stated. From a (k, n) mask of a convolution an input counts as nonzero
+        where any window meets it so; inputs that no window meets are zero.
         """
         layer, conv = self._layer, self._layer.conv
+        if self._mask is not None and conv is not None:
+            sizes = np.array([conv.batch, conv.in_channels, conv.in_height, conv.in_width], dtype=np.int64)
+            return window_union(self._mask, sizes, self._geometry)
+        if self._mask is not None:
+            return self._mask
         shape = (
             (layer.groups * layer.k, layer.n)
             if conv is None
@@ -110,6 +130,11 @@ class ActivationOperand:
         flat[:keep] = True
         generator.shuffle(flat)
         return flat.reshape(shape)
+
+    @property
+    def is_masked(self) -> bool:
+        """Whether the (k, n) mask was given rather than drawn."""
+        return self._mask is not None
 
     @cached_property
     def row_nnz(self) -> IntArray:

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 
+from simsparse.engine.serial import channel_indices, serial_busy, serial_ticks
 from simsparse.kernels.broadcast import run_broadcast
 from simsparse.kernels.event_loop import run_tiles
-from simsparse.plan import ANY_UNIT, TICKS_PER_CYCLE, IntArray, Plan, Stream, TileKind, durations
+from simsparse.plan import (
+    ANY_UNIT,
+    TICKS_PER_CYCLE,
+    IntArray,
+    Plan,
+    TileKind,
+    durations,
+)
 from simsparse.results import Execution
 
 
@@ -25,9 +33,9 @@ def _tiles(plan: Plan) -> Execution:
         _filled(plan.barrier, tiles, 0),
         _filled(plan.credits, tiles, 1),
         length.fetch,
-        _channels(plan.fetch_streams),
+        channel_indices(plan.fetch_streams),
         length.drain,
-        _channels(plan.drain_streams),
+        channel_indices(plan.drain_streams),
         length.decode,
         length.compute,
         length.latency,
@@ -38,36 +46,47 @@ def _tiles(plan: Plan) -> Execution:
         length.start,
         chain,
     )
+    before = serial_ticks(plan, length)
     return Execution(
-        finish_ticks=finish,
-        channel_busy_ticks=channel_busy,
+        finish_ticks=finish + before,
+        channel_busy_ticks=channel_busy + serial_busy(plan, length),
         channel_bytes=channel_bytes(plan),
         unit_busy_ticks=unit_busy,
         decode_busy_ticks=decode_busy,
         repeat=plan.repeat,
         overhead_ticks=length.overhead,
+        serial_ticks=before,
     )
 
 
 def _broadcast(plan: Plan) -> Execution:
+    length = durations(plan)
     tiles = plan.tiles
     work = np.ascontiguousarray(np.maximum(plan.work, plan.minimum_busy_cycles), dtype=np.int32)
-    finish, busy = run_broadcast(
+    finish, busy, channel_busy = run_broadcast(
         work,
         plan.work_row,
+        plan.work_scale,
         _filled(plan.barrier, tiles, 0),
         _filled(plan.credits, tiles, 1),
         plan.queue_credits,
         plan.issue_cycles,
+        length.fetch,
+        channel_indices(plan.fetch_streams),
+        length.latency,
+        plan.prefetch_credits,
+        TICKS_PER_CYCLE,
     )
+    before = serial_ticks(plan, length)
     return Execution(
-        finish_ticks=finish * TICKS_PER_CYCLE,
-        channel_busy_ticks=np.zeros(len(plan.channels), dtype=np.int64),
-        channel_bytes=np.zeros(len(plan.channels), dtype=np.int64),
+        finish_ticks=finish * TICKS_PER_CYCLE + before,
+        channel_busy_ticks=channel_busy + serial_busy(plan, length),
+        channel_bytes=channel_bytes(plan),
         unit_busy_ticks=busy * TICKS_PER_CYCLE,
         decode_busy_ticks=np.zeros(plan.units, dtype=np.int64),
         repeat=plan.repeat,
-        overhead_ticks=durations(plan).overhead,
+        overhead_ticks=length.overhead,
+        serial_ticks=before,
     )
 
 
@@ -76,12 +95,10 @@ def channel_bytes(plan: Plan) -> IntArray:
     moved = np.zeros(len(plan.channels), dtype=np.int64)
     for streams, size in ((plan.fetch_streams, plan.fetch_bytes), (plan.drain_streams, plan.drain_bytes)):
         if size.size:
-            np.add.at(moved, _channels(streams), size.sum(axis=0))
+            np.add.at(moved, channel_indices(streams), size.sum(axis=0))
+    if plan.serial_bytes.size:
+        np.add.at(moved, channel_indices(plan.serial_streams), plan.serial_bytes)
     return moved
-
-
-def _channels(streams: tuple[Stream, ...]) -> IntArray:
-    return np.array([stream.channel for stream in streams], dtype=np.int64)
 
 
 def _filled(array: IntArray, count: int, value: int) -> IntArray:

@@ -17,7 +17,9 @@ import numpy as np
 import simpy
 
 from simsparse.engine.compiled_engine import channel_bytes
-from simsparse.plan import ANY_UNIT, TICKS_PER_CYCLE, Durations, Plan, TileKind, durations
+from simsparse.engine.serial import serial_busy, serial_events, serial_ticks
+from simsparse.engine.simpy_broadcast import BroadcastMachine
+from simsparse.plan import ANY_UNIT, Plan, TileKind, durations
 from simsparse.results import Event, Execution
 
 Process = Generator[Any, Any, Any]
@@ -26,7 +28,7 @@ _AFTER_ALL_OTHERS: Any = 2  # SimPy priority below NORMAL: the end of the instan
 
 def execute_simpy(plan: Plan) -> Execution:
     """Run ``plan`` on SimPy and record every bar; see :func:`simsparse.engine.execute`."""
-    machine = _BroadcastMachine(plan) if plan.kind == TileKind.MULTICAST else _TileMachine(plan)
+    machine = BroadcastMachine(plan) if plan.kind == TileKind.MULTICAST else _TileMachine(plan)
     return machine.run()
 
 
@@ -90,7 +92,8 @@ class _TileMachine:
 
     def __init__(self, plan: Plan) -> None:
         self.plan, self.length = plan, durations(plan)
-        self.env = simpy.Environment()
+        self.before = serial_ticks(plan, self.length)
+        self.env = simpy.Environment(initial_time=self.before)
         self.instant = Instant(self.env)
         self.chain = plan.kind == TileKind.CHAIN
         tiles, units = plan.tiles, plan.units
@@ -109,7 +112,7 @@ class _TileMachine:
         self.decoders = [Desk(self.instant) for _ in range(units)]
         self.units = [Desk(self.instant, self._has_output_room) for _ in range(units)]
         self.finish = np.zeros(tiles, dtype=np.int64)
-        self.events: list[Event] = []
+        self.events: list[Event] = serial_events(plan, self.length)
 
     def run(self) -> Execution:
         """Let every tile live its life."""
@@ -119,12 +122,14 @@ class _TileMachine:
         self.env.run()
         return Execution(
             finish_ticks=self.finish,
-            channel_busy_ticks=np.array([desk.busy_ticks for desk in self.channels], dtype=np.int64),
+            channel_busy_ticks=np.array([desk.busy_ticks for desk in self.channels], dtype=np.int64)
+            + serial_busy(self.plan, self.length),
             channel_bytes=channel_bytes(self.plan),
             unit_busy_ticks=np.array([desk.busy_ticks for desk in self.units], dtype=np.int64),
             decode_busy_ticks=np.array([desk.busy_ticks for desk in self.decoders], dtype=np.int64),
             repeat=self.plan.repeat,
             overhead_ticks=self.length.overhead,
+            serial_ticks=self.before,
             events=tuple(self.events),
         )
 
@@ -219,68 +224,3 @@ class _TileMachine:
                 self.placed[tile] = unit
                 tiles.pop(0)
                 self.entries[tile].succeed()
-
-
-class _BroadcastMachine:
-    """Multicast tiles: one broadcaster, and units that work through their bounded queues."""
-
-    def __init__(self, plan: Plan) -> None:
-        self.plan = plan
-        self.length: Durations = durations(plan)
-        self.env = simpy.Environment()
-        tiles, units = plan.tiles, plan.work.shape[1]
-        self.barrier = plan.barrier if plan.barrier.size else np.zeros(tiles, dtype=np.int64)
-        self.credits = plan.credits if plan.credits.size else np.ones(tiles, dtype=np.int64)
-        self.work = np.maximum(plan.work, plan.minimum_busy_cycles)
-        self.queues = [simpy.Store(self.env) for _ in range(units)]
-        self.room = [
-            simpy.Container(self.env, plan.queue_credits, init=plan.queue_credits) for _ in range(units)
-        ]
-        self.done = [simpy.Event(self.env) for _ in range(tiles)]
-        self.left = np.full(tiles, units)
-        self.finish = np.zeros(tiles, dtype=np.int64)
-        self.busy = np.zeros(units, dtype=np.int64)
-        self.events: list[Event] = []
-
-    def run(self) -> Execution:
-        """Broadcast all tiles and wait until the units have worked them off."""
-        self.env.process(self._broadcaster())
-        for unit in range(len(self.queues)):
-            self.env.process(self._unit(unit))
-        self.env.run()
-        return Execution(
-            finish_ticks=self.finish * TICKS_PER_CYCLE,
-            channel_busy_ticks=np.zeros(len(self.plan.channels), dtype=np.int64),
-            channel_bytes=np.zeros(len(self.plan.channels), dtype=np.int64),
-            unit_busy_ticks=self.busy * TICKS_PER_CYCLE,
-            decode_busy_ticks=np.zeros(self.plan.units, dtype=np.int64),
-            repeat=self.plan.repeat,
-            overhead_ticks=self.length.overhead,
-            events=tuple(self.events),
-        )
-
-    def _broadcaster(self) -> Process:
-        for tile in range(self.plan.tiles):
-            if tile and self.barrier[tile] != self.barrier[tile - 1]:
-                yield self.done[tile - 1]
-            for room in self.room:
-                yield room.get(int(self.credits[tile]))
-            for queue in self.queues:
-                yield queue.put(tile)
-            yield self.env.timeout(self.plan.issue_cycles)
-
-    def _unit(self, unit: int) -> Process:
-        while True:
-            tile = yield self.queues[unit].get()
-            yield self.room[unit].put(int(self.credits[tile]))
-            length = int(self.work[self.plan.work_row[tile], unit])
-            began = self.env.now
-            yield self.env.timeout(length)
-            self.busy[unit] += length
-            if length:
-                start, end = int(began) * TICKS_PER_CYCLE, int(self.env.now) * TICKS_PER_CYCLE
-                self.events.append(Event(f"unit {unit}", "compute", tile, start, end))
-            self.left[tile] -= 1
-            if self.left[tile] == 0:
-                self.finish[tile] = self.env.now
-                self.done[tile].succeed()

@@ -6,7 +6,10 @@ from simsparse.hardware.accelerators import (
     SystolicParameters,
     TensorCoreParameters,
 )
+from simsparse.hardware.cartesian import CartesianParameters, PlanarDenseParameters
 from simsparse.hardware.cpu import CpuRowsParameters
+from simsparse.hardware.flexible_tree import FlexibleTreeParameters
+from simsparse.hardware.format_port import FormatPortParameters
 from simsparse.hardware.gpu import GpuTilesParameters
 from simsparse.hardware.machine import (
     DTYPE_BITS,
@@ -18,17 +21,25 @@ from simsparse.hardware.machine import (
     Source,
     SourceStatus,
 )
+from simsparse.hardware.outer_product import OuterProductParameters
+from simsparse.hardware.row_stationary import RowStationaryParameters
 
 __all__ = [
     "DTYPE_BITS",
     "BroadcastCscParameters",
+    "CartesianParameters",
     "CpuRowsParameters",
     "DataflowParameters",
+    "FlexibleTreeParameters",
+    "FormatPortParameters",
     "FormatSupport",
     "GpuTilesParameters",
     "HardwareModel",
     "MachineKind",
     "MemoryLevel",
+    "OuterProductParameters",
+    "PlanarDenseParameters",
+    "RowStationaryParameters",
     "ScalarCscParameters",
     "Source",
     "SourceStatus",

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from simsparse.errors import UsageError
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SystolicParameters:
@@ -30,12 +32,38 @@ class TensorCoreParameters:
     """N of the N:M pattern whose zeros are skipped; 0 for a core that skips nothing."""
     group: int = 0
     """M of the N:M pattern; 0 for a core that skips nothing."""
+    wider_groups: tuple[int, ...] = ()
+    """Further M that a flexible core takes with the same N."""
+    metadata_bits: tuple[int, ...] = ()
+    """Bits of one kept weight's position, for ``group`` and each of ``wider_groups``; empty for
+    ``ceil(log2 M)``.
+    """
+    compressed_inputs: bool = False
+    """Whether X is held as nonzeros and a bitmap; its zeros are then gated at the multipliers."""
     tile_m: int
     """Rows of W (outputs) per panel; inputs are read from shared memory once per panel."""
     tile_n: tuple[int, ...]
     """Column tiles to choose from; the one with least shared-memory traffic is taken."""
     k_step: int
     """Kept positions along k that one step consumes; k is padded to whole steps."""
+
+    def __post_init__(self) -> None:
+        if self.metadata_bits and len(self.metadata_bits) != len(self.groups):
+            raise UsageError(
+                f"tensor-core: metadata_bits: expected one for each of {len(self.groups)} groups,"
+                f" got {len(self.metadata_bits)} (or leave it out)"
+            )
+
+    @property
+    def groups(self) -> tuple[int, ...]:
+        """All M that the core takes."""
+        return (self.group, *self.wider_groups) if self.group else ()
+
+    def position_bits(self, group: int) -> int:
+        """Bits of one kept weight's position in a group of this size."""
+        if self.metadata_bits:
+            return self.metadata_bits[self.groups.index(group)]
+        return max(1, (group - 1).bit_length())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,16 +2,17 @@
 
 Tile shapes, accumulate type and raster order are facts of a library, taken from its source where it is open;
 they are inputs of the model like the clock is. One block per kernel family, so that another GPU is another
-YAML file.
+YAML file. A family has one library that runs by default; others are named beside it, and
+:meth:`GpuTilesParameters.with_library` puts one in its place.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from simsparse.errors import UsageError
+from simsparse.errors import UnknownNameError, UsageError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,11 +57,15 @@ class ThreadBlockTile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TileKernel:
-    """A library's dense tile kernel on the matrix pipe."""
+    """A library's tile kernel on the matrix pipe."""
 
     tiles: tuple[ThreadBlockTile, ...]
     efficiency: float
     """Share of the pipe's rate inside the main loop."""
+    library: str = ""
+    """Whose kernel it is."""
+    accumulate: Literal["fp32", "fp16"] = "fp32"
+    """In what products of fp16 values are summed; some pipes are slower in fp32."""
     raster_group: int = 1
     """Row panels whose blocks are neighbours in dispatch order; 1 is columns fastest, 0 is rows fastest."""
     maximum_split: int = 1
@@ -78,6 +83,21 @@ class StructuredKernel:
     group: int
     rate_factor: float
     """Rate against the dense pipe; at most group / keep."""
+    dtypes: tuple[str, ...]
+    kernel: TileKernel
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ColumnGatherKernel:
+    """A V:N:M tile kernel: a tile's rows share ``columns`` of each group of k, and the pipe skips N:M inside
+    them. Its tiles' rows are the V that it takes (Spatha).
+    """
+
+    keep: int
+    columns: int
+    """Columns kept of each group along k, whatever the group's size."""
+    rate_factor: float
+    """Rate against the dense pipe; at most columns / keep."""
     dtypes: tuple[str, ...]
     kernel: TileKernel
 
@@ -101,6 +121,57 @@ class VectorRowKernel:
     """Rows resident on one SM that share lines through its L1."""
     blocks_per_unit: int
     dtypes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VectorBlockKernel:
+    """Kept vectors of ``heights`` x 1 weights on the matrix pipe: a block is one warp, one row of vectors by
+    one line of columns (CLASP).
+    """
+
+    heights: tuple[int, ...]
+    """Vector heights V that it takes."""
+    block_cycles: tuple[float, ...]
+    """SM cycles to start and end a block, one for each height."""
+    cycles_per_load: float
+    """Issue and latency limit: SM cycles per kept vector and line."""
+    line_bytes: int
+    round_entries: int
+    """Rows of vectors are processed in whole multiples of this many."""
+    coherence: float
+    """Share of an SM's other resident blocks that are near enough in time to find a block's lines in L1."""
+    panel_bytes: float
+    """A line of all k up to this size stays in the L1 across blocks."""
+    panel_gain: float
+    """By which it then multiplies the blocks that find each other's lines."""
+    blocks_per_unit: int
+    dtypes: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.heights) != len(self.block_cycles):
+            raise UsageError(
+                f"vectors: expected as many block_cycles as heights, got {len(self.block_cycles)}"
+                f" and {len(self.heights)}"
+            )
+
+    def rows_kernel(self, height: int) -> VectorRowKernel:
+        """The same kernel on rows whose entries are vectors of ``height``."""
+        return VectorRowKernel(
+            rows=1,
+            line_bytes=self.line_bytes,
+            cycles_per_load=self.cycles_per_load,
+            block_cycles=self.block_cycles[self.heights.index(height)],
+            extra_entries=0,
+            round_entries=self.round_entries,
+            resident_rows=self.blocks_per_unit,
+            blocks_per_unit=self.blocks_per_unit,
+            dtypes=self.dtypes,
+        )
+
+    def sharing(self, blocks_per_unit: float, k: int) -> float:
+        """Blocks that find each other's lines, where an SM gets so many of one line's blocks."""
+        near = 1 + self.coherence * (min(self.blocks_per_unit, max(1.0, blocks_per_unit)) - 1)
+        return near * (self.panel_gain if k * self.line_bytes <= self.panel_bytes else 1.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,11 +227,18 @@ class GpuTilesParameters:
     """The same on the vector cores: two operands and the accumulator read and written."""
     warp_tile: int
     """Side of one warp's output tile: shared memory is read once per row or column of warps."""
+    fp32_accumulate_share: float = 1.0
+    """Rate of the fp16 matrix pipe with sums in fp32 against sums in fp16; half on GeForce."""
     dense: TileKernel
     structured: StructuredKernel | None = None
+    vnm: ColumnGatherKernel | None = None
     csr: VectorRowKernel | None = None
     bsr: BlockRowKernel | None = None
+    vectors: VectorBlockKernel | None = None
     direct: DirectKernel
+    dense_libraries: Mapping[str, TileKernel] = field(default_factory=dict)
+    """Other libraries' dense kernels; they run only where a machine is given one by :meth:`with_library`."""
+    structured_libraries: Mapping[str, TileKernel] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if (
@@ -168,9 +246,30 @@ class GpuTilesParameters:
             or self.power_ratio <= 0
             or self.matrix_k_step < 1
             or self.warp_tile < 1
+            or not 0 < self.fp32_accumulate_share <= 1
         ):
             raise UsageError(
-                "gpu-tiles: expected dram_efficiency in (0, 1], power_ratio > 0, matrix steps >= 1"
+                "gpu-tiles: expected dram_efficiency and fp32_accumulate_share in (0, 1], power_ratio > 0,"
+                " matrix steps >= 1"
             )
         if not self.dense.tiles:
             raise UsageError("gpu-tiles: dense: expected at least one tile, got none")
+
+    def with_library(self, name: str) -> GpuTilesParameters:
+        """The same machine with another library's kernel as its dense or its structured one.
+
+        Raises
+        ------
+        UnknownNameError
+            If no other library of that name is listed.
+        """
+        if name in self.dense_libraries:
+            return replace(self, dense=self.dense_libraries[name])
+        if name in self.structured_libraries and self.structured is not None:
+            structured = replace(self.structured, kernel=self.structured_libraries[name])
+            return replace(self, structured=structured)
+        raise UnknownNameError("library", name, (*self.dense_libraries, *self.structured_libraries))
+
+    def pipe_share(self, dtype: str, accumulate: str) -> float:
+        """Share of the matrix pipe's rate with sums in ``accumulate``."""
+        return self.fp32_accumulate_share if (dtype, accumulate) == ("fp16", "fp32") else 1.0

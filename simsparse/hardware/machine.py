@@ -17,10 +17,16 @@ from simsparse.hardware.accelerators import (
     SystolicParameters,
     TensorCoreParameters,
 )
+from simsparse.hardware.cartesian import CartesianParameters, PlanarDenseParameters
 from simsparse.hardware.cpu import CpuRowsParameters
+from simsparse.hardware.flexible_tree import FlexibleTreeParameters
+from simsparse.hardware.format_port import FormatPortParameters
 from simsparse.hardware.gpu import GpuTilesParameters
+from simsparse.hardware.outer_product import OuterProductParameters
+from simsparse.hardware.row_stationary import RowStationaryParameters
 
-DTYPE_BITS: Mapping[str, int] = {"fp32": 32, "fp16": 16, "bf16": 16, "int8": 8, "int4": 4}
+_BITS = {"fp32": 32, "fp16": 16, "bf16": 16, "int16": 16, "int8": 8, "fp8": 8, "int4": 4}
+DTYPE_BITS: Mapping[str, int] = _BITS
 
 DataflowParameters = (
     SystolicParameters
@@ -29,6 +35,12 @@ DataflowParameters = (
     | ScalarCscParameters
     | GpuTilesParameters
     | CpuRowsParameters
+    | CartesianParameters
+    | PlanarDenseParameters
+    | RowStationaryParameters
+    | FlexibleTreeParameters
+    | OuterProductParameters
+    | FormatPortParameters
 )
 
 SourceStatus = Literal["verified", "memory", "derived", "fitted", "assumed"]

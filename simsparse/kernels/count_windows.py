@@ -56,3 +56,27 @@ def window_columns(tensor: NDArray[np.bool_], geometry: IntArray) -> NDArray[np.
                             if 0 <= j < width:
                                 out[row, (c * kh + r) * kw + s] = tensor[b, c, i, j]
     return out
+
+
+@kernel
+def window_union(mask: NDArray[np.bool_], size: IntArray, geometry: IntArray) -> NDArray[np.bool_]:
+    """The (batch, channels, height, width) inputs, ``size``, that any window of a convolution meets as
+    nonzero in a (channels · kernel positions, n) mask; the inverse of the gathering of `window_columns`.
+    """
+    kh, kw, oh, ow, sh, sw, ph, pw, dh, dw = geometry
+    batch, channels, height, width = size
+    out = np.zeros((batch, channels, height, width), dtype=np.bool_)
+    for c in range(channels):
+        for r in range(kh):
+            for s in range(kw):
+                row = (c * kh + r) * kw + s
+                for b in range(batch):
+                    for y in range(oh):
+                        i = y * sh - ph + r * dh
+                        if i < 0 or i >= height:
+                            continue
+                        for x in range(ow):
+                            j = x * sw - pw + s * dw
+                            if 0 <= j < width:
+                                out[b, c, i, j] |= mask[row, (b * oh + y) * ow + x]
+    return out

@@ -19,10 +19,13 @@ from typing import Any
 
 import llvmlite.binding as llvm
 from llvmlite import ir
+from numba import extending
 from numba.core import types
-from numba.extending import NativeValue, models, register_model, typeof_impl, unbox
+from numba.extending import models
 
 from simsparse.errors import UnknownNameError
+
+_numba: Any = extending
 
 LANES = {"avx512": 16, "avx2": 8, "plain": 4}
 """Floats per vector, widest first."""
@@ -75,7 +78,7 @@ def width(count: int = 1, isa: str | None = None) -> Width:
     return Width(LANES[wanted], count, max(wanted, host_isa(), key=order.index))
 
 
-class WidthType(types.Type):  # type: ignore[misc]  # numba has no type hints
+class WidthType(types.Type):
     """The Numba type of one ``Width``."""
 
     def __init__(self, lanes: int, count: int, isa: str) -> None:
@@ -83,7 +86,7 @@ class WidthType(types.Type):  # type: ignore[misc]  # numba has no type hints
         super().__init__(name=f"Width({lanes}, {count}, {isa})")
 
 
-class SimdType(types.Type):  # type: ignore[misc]
+class SimdType(types.Type):
     """The Numba type of ``count`` float vectors of ``lanes`` each."""
 
     def __init__(self, lanes: int, count: int, isa: str) -> None:
@@ -91,17 +94,17 @@ class SimdType(types.Type):  # type: ignore[misc]
         super().__init__(name=f"Simd({lanes}, {count}, {isa})")
 
 
-@register_model(WidthType)
-class _WidthModel(models.OpaqueModel):  # type: ignore[misc]
+@_numba.register_model(WidthType)
+class _WidthModel(models.OpaqueModel):
     """No data: the type says it all."""
 
 
-@register_model(SimdType)
-class _SimdModel(models.PrimitiveModel):  # type: ignore[misc]
+@_numba.register_model(SimdType)
+class _SimdModel(models.PrimitiveModel):
     """An LLVM array of vectors, which LLVM takes apart into one register per vector."""
 
-    def __init__(self, manager: Any, numba_type: SimdType) -> None:
-        super().__init__(manager, numba_type, array_of(numba_type))
+    def __init__(self, manager: Any, numba_type: Any) -> None:
+        super().__init__(manager, numba_type, array_of(numba_type))  # type: ignore[no-untyped-call]
 
 
 def vector_of(of: SimdType | WidthType) -> ir.VectorType:
@@ -114,11 +117,11 @@ def array_of(of: SimdType | WidthType) -> ir.ArrayType:
     return ir.ArrayType(vector_of(of), of.count)
 
 
-@typeof_impl.register(Width)
+@_numba.typeof_impl.register(Width)
 def _typeof_width(value: Width, context: Any) -> WidthType:  # noqa: ARG001  (Numba's protocol)
     return WidthType(value.lanes, value.count, value.isa)
 
 
-@unbox(WidthType)  # type: ignore[untyped-decorator]
-def _unbox_width(numba_type: WidthType, value: Any, c: Any) -> NativeValue:  # noqa: ARG001
-    return NativeValue(c.context.get_dummy_value())
+@_numba.unbox(WidthType)
+def _unbox_width(numba_type: WidthType, value: Any, c: Any) -> Any:  # noqa: ARG001
+    return _numba.NativeValue(c.context.get_dummy_value())

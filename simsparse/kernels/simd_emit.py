@@ -6,11 +6,20 @@ from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
-from numba.core import cgutils
+from numba.core import cgutils as _cgutils
+from numba.extending import intrinsic, register_jitable
 
 from simsparse.kernels.simd import SimdType, array_of, vector_of
 
 INT32 = ir.IntType(32)
+
+cgutils: Any = _cgutils
+apart: Any = register_jitable(forceinline=False)
+"""A function of kernels only, compiled as a part of each and never for itself, which saves time."""
+inner: Any = register_jitable(forceinline=True)
+"""Such a function, always inlined: calls return their values through memory, as slow as a row."""
+operation: Any = intrinsic
+"""Numba's decorator without its type, which keeps the first parameter that calls leave out."""
 
 
 def parts(builder: Any, value: Any) -> list[Any]:
@@ -59,7 +68,7 @@ def at(builder: Any, address: Any, offset: int) -> Any:
 def elementwise(
     emit: Callable[..., Any], *values: SimdType
 ) -> tuple[Any, Callable[[Any, Any, Any, Any], Any]] | None:
-    """Signature and code of an operation on equal SIMD values: ``emit(builder, *vectors)`` once per vector."""
+    """Signature and code of an operation on equal SIMD values: ``emit(builder, *vectors)`` per vector."""
     if not all(isinstance(value, SimdType) and value == values[0] for value in values):
         return None
 
@@ -74,5 +83,3 @@ def constant_vectors(of: Any, value: float) -> ir.Constant:
     """A value with the same float in every lane."""
     vector = ir.Constant(vector_of(of), [value] * of.lanes)
     return ir.Constant(array_of(of), [vector] * of.count)
-
-

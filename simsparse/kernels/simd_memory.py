@@ -10,10 +10,9 @@ from typing import Any
 
 from llvmlite import ir
 from numba.core import types
-from numba.extending import intrinsic
 
 from simsparse.kernels.simd import SimdType, WidthType, vector_of
-from simsparse.kernels.simd_emit import INT32, at, call, iota, parts, pointer, splat_vector, whole
+from simsparse.kernels.simd_emit import INT32, at, call, iota, operation, parts, pointer, splat_vector, whole
 
 _ADDRESS = types.intp
 _FLOAT_BYTES = 4
@@ -21,7 +20,7 @@ _LINE_BYTES = 64
 
 
 def _loader(of: Any, address: Any, emit: Any, *more: Any) -> Any:
-    """An operation ``(width, address, *more)`` that builds each vector with ``emit(builder, i, arguments)``."""
+    """An operation ``(width, address, *more)``; ``emit(builder, i, *addresses)`` makes vector i."""
     if not isinstance(of, WidthType) or not all(isinstance(a, types.Integer) for a in (address, *more)):
         return None
 
@@ -53,33 +52,53 @@ def _first_lanes(builder: Any, amount: Any, lanes: int, start: int) -> Any:
     return builder.icmp_signed("<", iota(lanes, start), splat_vector(builder, single, lanes))
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+def _load_whole(builder: Any, of: Any, i: int, place: Any, count: Any = None) -> Any:  # noqa: ARG001
+    """Vector i, all of it."""
+    where = at(builder, place, i * of.lanes * _FLOAT_BYTES)
+    return builder.load(pointer(builder, where, vector_of(of)), align=_FLOAT_BYTES)
+
+
+def _load_masked(builder: Any, of: Any, i: int, place: Any, count: Any) -> Any:
+    """Vector i, as far as ``count`` floats of the whole value go."""
+    vector = vector_of(of)
+    where = pointer(builder, at(builder, place, i * of.lanes * _FLOAT_BYTES), vector)
+    mask = _first_lanes(builder, count, of.lanes, i * of.lanes)
+    nothing = ir.Constant(vector, [0.0] * of.lanes)
+    name = f"llvm.masked.load.v{of.lanes}f32.p0"
+    return call(builder, name, vector, [where, ir.Constant(INT32, _FLOAT_BYTES), mask, nothing])
+
+
+@operation
 def load(typing: Any, of: Any, address: Any) -> Any:  # noqa: ARG001
     """``load(width, address)``: consecutive floats."""
 
     def emit(builder: Any, i: int, place: Any) -> Any:
-        where = at(builder, place, i * of.lanes * _FLOAT_BYTES)
-        return builder.load(pointer(builder, where, vector_of(of)), align=_FLOAT_BYTES)
+        return _load_whole(builder, of, i, place)
 
     return _loader(of, address, emit)
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@operation
 def load_first(typing: Any, of: Any, address: Any, amount: Any) -> Any:  # noqa: ARG001
     """``load_first(width, address, amount)``: that many floats, then +0; memory beyond them is not read."""
 
     def emit(builder: Any, i: int, place: Any, count: Any) -> Any:
-        vector = vector_of(of)
-        where = pointer(builder, at(builder, place, i * of.lanes * _FLOAT_BYTES), vector)
-        mask = _first_lanes(builder, count, of.lanes, i * of.lanes)
-        nothing = ir.Constant(vector, [0.0] * of.lanes)
-        name = f"llvm.masked.load.v{of.lanes}f32.p0"
-        return call(builder, name, vector, [where, ir.Constant(INT32, _FLOAT_BYTES), mask, nothing])
+        return _load_masked(builder, of, i, place, count)
 
     return _loader(of, address, emit, amount)
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@operation
+def load_ragged(typing: Any, of: Any, address: Any, amount: Any) -> Any:  # noqa: ARG001
+    """``load_first`` for an ``amount`` that ends in the last vector: the others are loaded whole."""
+
+    def emit(builder: Any, i: int, place: Any, count: Any) -> Any:
+        return (_load_masked if i == of.count - 1 else _load_whole)(builder, of, i, place, count)
+
+    return _loader(of, address, emit, amount)
+
+
+@operation
 def load_splat(typing: Any, of: Any, address: Any) -> Any:  # noqa: ARG001
     """``load_splat(width, address)``: one float in every lane."""
 
@@ -90,7 +109,7 @@ def load_splat(typing: Any, of: Any, address: Any) -> Any:  # noqa: ARG001
     return _loader(of, address, emit)
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@operation
 def load_bf16(typing: Any, of: Any, address: Any) -> Any:  # noqa: ARG001
     """``load_bf16(width, address)``: consecutive bfloat16, widened exactly by a shift."""
 
@@ -102,7 +121,7 @@ def load_bf16(typing: Any, of: Any, address: Any) -> Any:  # noqa: ARG001
     return _widened(of, address, ir.IntType(16), widen)
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@operation
 def load_int8(typing: Any, of: Any, address: Any) -> Any:  # noqa: ARG001
     """``load_int8(width, address)``: consecutive signed bytes as floats."""
 
@@ -118,7 +137,8 @@ def _storer(address: Any, value: Any, emit: Any, *more: Any) -> Any:
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         wide = [
-            context.cast(builder, arguments[i], signature.args[i], _ADDRESS) for i in (0, *range(2, 2 + len(more)))
+            context.cast(builder, arguments[i], signature.args[i], _ADDRESS)
+            for i in (0, *range(2, 2 + len(more)))
         ]
         for i, vector in enumerate(parts(builder, arguments[1])):
             where = at(builder, wide[0], i * value.lanes * _FLOAT_BYTES)
@@ -128,30 +148,42 @@ def _storer(address: Any, value: Any, emit: Any, *more: Any) -> Any:
     return types.void(address, value, *more), codegen
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@operation
 def store(typing: Any, address: Any, value: Any) -> Any:  # noqa: ARG001
     """``store(address, value)``: all lanes."""
 
-    def emit(builder: Any, i: int, where: Any, vector: Any) -> None:  # noqa: ARG001
-        builder.store(vector, where, align=_FLOAT_BYTES)
-
-    return _storer(address, value, emit)
+    return _storer(address, value, _store_whole)
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@operation
 def store_first(typing: Any, address: Any, value: Any, amount: Any) -> Any:  # noqa: ARG001
     """``store_first(address, value, amount)``: that many floats; memory beyond them is not touched."""
 
+    return _storer(address, value, _store_masked, amount)
+
+
+@operation
+def store_ragged(typing: Any, address: Any, value: Any, amount: Any) -> Any:  # noqa: ARG001
+    """``store_first`` for an ``amount`` that ends in the last vector: masked stores are slow on AMD."""
+
     def emit(builder: Any, i: int, where: Any, vector: Any, count: Any) -> None:
-        lanes = vector.type.count
-        mask = _first_lanes(builder, count, lanes, i * lanes)
-        name = f"llvm.masked.store.v{lanes}f32.p0"
-        call(builder, name, ir.VoidType(), [vector, where, ir.Constant(INT32, _FLOAT_BYTES), mask])
+        (_store_masked if i == value.count - 1 else _store_whole)(builder, i, where, vector, count)
 
     return _storer(address, value, emit, amount)
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+def _store_whole(builder: Any, i: int, where: Any, vector: Any, count: Any = None) -> None:  # noqa: ARG001
+    builder.store(vector, where, align=_FLOAT_BYTES)
+
+
+def _store_masked(builder: Any, i: int, where: Any, vector: Any, count: Any) -> None:
+    lanes = vector.type.count
+    mask = _first_lanes(builder, count, lanes, i * lanes)
+    name = f"llvm.masked.store.v{lanes}f32.p0"
+    call(builder, name, ir.VoidType(), [vector, where, ir.Constant(INT32, _FLOAT_BYTES), mask])
+
+
+@operation
 def prefetch(typing: Any, of: Any, address: Any) -> Any:  # noqa: ARG001
     """``prefetch(width, address)``: ask for the cache lines of that many floats; harmless at any address."""
     if not isinstance(of, WidthType) or not isinstance(address, types.Integer):

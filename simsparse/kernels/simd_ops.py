@@ -6,13 +6,21 @@ from typing import Any
 
 from llvmlite import ir
 from numba.core import types
-from numba.extending import intrinsic
 
 from simsparse.kernels.simd import SimdType, WidthType
-from simsparse.kernels.simd_emit import INT32, call, constant_vectors, elementwise, parts, splat_vector, whole
+from simsparse.kernels.simd_emit import (
+    INT32,
+    call,
+    constant_vectors,
+    elementwise,
+    operation,
+    parts,
+    splat_vector,
+    whole,
+)
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@operation
 def zeros(typing: Any, of: Any) -> Any:  # noqa: ARG001
     """``zeros(width)``: +0 in every lane."""
     if not isinstance(of, WidthType):
@@ -24,7 +32,7 @@ def zeros(typing: Any, of: Any) -> Any:  # noqa: ARG001
     return SimdType(of.lanes, of.count, of.isa)(of), codegen
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@operation
 def splat(typing: Any, of: Any, scalar: Any) -> Any:  # noqa: ARG001
     """``splat(width, scalar)``: a number, as float32, in every lane."""
     if not isinstance(of, WidthType) or not isinstance(scalar, types.Number):
@@ -37,31 +45,31 @@ def splat(typing: Any, of: Any, scalar: Any) -> Any:  # noqa: ARG001
     return SimdType(of.lanes, of.count, of.isa)(of, scalar), codegen
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@operation
 def add(typing: Any, a: Any, b: Any) -> Any:  # noqa: ARG001
     """``a + b``."""
     return elementwise(lambda builder, x, y: builder.fadd(x, y), a, b)
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@operation
 def sub(typing: Any, a: Any, b: Any) -> Any:  # noqa: ARG001
     """``a - b``."""
     return elementwise(lambda builder, x, y: builder.fsub(x, y), a, b)
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@operation
 def mul(typing: Any, a: Any, b: Any) -> Any:  # noqa: ARG001
     """``a * b``."""
     return elementwise(lambda builder, x, y: builder.fmul(x, y), a, b)
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@operation
 def div(typing: Any, a: Any, b: Any) -> Any:  # noqa: ARG001
     """``a / b``."""
     return elementwise(lambda builder, x, y: builder.fdiv(x, y), a, b)
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@operation
 def fma(typing: Any, a: Any, b: Any, c: Any) -> Any:  # noqa: ARG001
     """``a * b + c``, rounded once where the CPU can."""
 
@@ -72,25 +80,25 @@ def fma(typing: Any, a: Any, b: Any, c: Any) -> Any:  # noqa: ARG001
     return elementwise(emit, a, b, c)
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@operation
 def maximum(typing: Any, a: Any, b: Any) -> Any:  # noqa: ARG001
     """The larger; ``a`` where either is NaN, as is wanted of ``maximum(x, zeros)``: a NaN stays."""
     return elementwise(lambda builder, x, y: builder.select(builder.fcmp_ordered("<", x, y), y, x), a, b)
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@operation
 def minimum(typing: Any, a: Any, b: Any) -> Any:  # noqa: ARG001
     """The smaller; ``a`` where either is NaN."""
     return elementwise(lambda builder, x, y: builder.select(builder.fcmp_ordered(">", x, y), y, x), a, b)
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@operation
 def magnitude(typing: Any, a: Any) -> Any:  # noqa: ARG001
     """``|a|``."""
     return elementwise(lambda builder, x: call(builder, f"llvm.fabs.v{x.type.count}f32", x.type, [x]), a)
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@operation
 def copysign(typing: Any, a: Any, b: Any) -> Any:  # noqa: ARG001
     """``|a|`` with the sign of ``b``."""
     return elementwise(
@@ -98,25 +106,28 @@ def copysign(typing: Any, a: Any, b: Any) -> Any:  # noqa: ARG001
     )
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@operation
 def nearest_integer(typing: Any, a: Any) -> Any:  # noqa: ARG001
     """``a`` rounded to an integer, ties to even."""
     return elementwise(lambda builder, x: call(builder, f"llvm.rint.v{x.type.count}f32", x.type, [x]), a)
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@operation
 def power_of_two(typing: Any, a: Any) -> Any:  # noqa: ARG001
     """``2 ** a`` for integral ``a`` in -126..127, put together from exponent bits."""
 
     def emit(builder: Any, x: Any) -> Any:
         integers = ir.VectorType(INT32, x.type.count)
-        exponent = builder.add(builder.fptosi(x, integers), ir.Constant(integers, [127] * x.type.count))
+        name = f"llvm.fptosi.sat.v{x.type.count}i32.v{x.type.count}f32"  # defined for NaN, unlike fptosi
+        exponent = builder.add(
+            call(builder, name, integers, [x]), ir.Constant(integers, [127] * x.type.count)
+        )
         return builder.bitcast(builder.shl(exponent, ir.Constant(integers, [23] * x.type.count)), x.type)
 
     return elementwise(emit, a)
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@operation
 def total(typing: Any, a: Any) -> Any:  # noqa: ARG001
     """The sum of all lanes as one float32, added pairwise."""
     if not isinstance(a, SimdType):
@@ -143,7 +154,7 @@ def _halve(builder: Any, vector: Any) -> Any:
     return _halve(builder, builder.fadd(low, high))
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@operation
 def lane(typing: Any, a: Any, index: Any) -> Any:  # noqa: ARG001
     """Lane ``index`` (a run-time integer) of a value of one vector, as float32."""
     if not isinstance(a, SimdType) or a.count != 1 or not isinstance(index, types.Integer):
@@ -156,7 +167,7 @@ def lane(typing: Any, a: Any, index: Any) -> Any:  # noqa: ARG001
     return types.float32(a, index), codegen
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@operation
 def floats(typing: Any, of: Any) -> Any:  # noqa: ARG001
     """``floats(width)``: lanes × count, a constant in compiled code."""
     if not isinstance(of, WidthType):
@@ -169,21 +180,27 @@ def floats(typing: Any, of: Any) -> Any:  # noqa: ARG001
     return types.intp(of), codegen
 
 
-__all__ = [
-    "add",
-    "copysign",
-    "div",
-    "floats",
-    "fma",
-    "lane",
-    "magnitude",
-    "maximum",
-    "minimum",
-    "mul",
-    "nearest_integer",
-    "power_of_two",
-    "splat",
-    "sub",
-    "total",
-    "zeros",
-]
+@operation
+def compile_apart(typing: Any) -> Any:  # noqa: ARG001
+    """Keep the function that calls this out of its callers, which would else compile its code once more."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001
+        builder.function.attributes.add("noinline")
+        return context.get_dummy_value()
+
+    return types.void(), codegen
+
+
+@operation
+def stay_rolled(typing: Any) -> Any:  # noqa: ARG001
+    """Keep the loop around this from being unrolled: an empty instruction that must not be copied.
+
+    For loops that are wide enough as they are: unrolling them takes a quarter more time to compile.
+    """
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001
+        nothing = ir.FunctionType(ir.VoidType(), [])
+        builder.call(ir.InlineAsm(nothing, "", "", side_effect=True), [], attrs=("convergent",))
+        return context.get_dummy_value()
+
+    return types.void(), codegen

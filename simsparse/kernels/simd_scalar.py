@@ -6,22 +6,24 @@ from typing import Any
 
 from llvmlite import ir
 from numba.core import types
-from numba.extending import intrinsic
 
-from simsparse.kernels.simd_emit import pointer
+from simsparse.kernels.simd_emit import operation, pointer
 
 _ADDRESS = types.intp
 
 
-def _peek(where: Any, numba_type: Any, llvm_type: Any) -> Any:
+def _peek(where: Any, numba_type: Any, llvm_type: Any, widen: str = "") -> Any:
+    """Load a scalar; ``widen`` names the instruction that makes an address-sized integer of a narrow one."""
+
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         place = context.cast(builder, arguments[0], signature.args[0], _ADDRESS)
-        return builder.load(pointer(builder, place, llvm_type), align=1)
+        value = builder.load(pointer(builder, place, llvm_type), align=1)
+        return getattr(builder, widen)(value, context.get_value_type(numba_type)) if widen else value
 
     return (numba_type(where), codegen) if isinstance(where, types.Integer) else None
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@operation
 def address_of(typing: Any, array: Any) -> Any:  # noqa: ARG001
     """The address of an array's first element, as intp."""
     if not isinstance(array, types.Array):
@@ -34,31 +36,31 @@ def address_of(typing: Any, array: Any) -> Any:  # noqa: ARG001
     return _ADDRESS(array), codegen
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@operation
 def peek_f32(typing: Any, address: Any) -> Any:  # noqa: ARG001
     """The float32 at ``address``."""
     return _peek(address, types.float32, ir.FloatType())
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@operation
 def peek_i64(typing: Any, address: Any) -> Any:  # noqa: ARG001
     """The int64 at ``address``."""
     return _peek(address, types.int64, ir.IntType(64))
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@operation
 def peek_i32(typing: Any, address: Any) -> Any:  # noqa: ARG001
-    """The int32 at ``address``."""
-    return _peek(address, types.int32, ir.IntType(32))
+    """The int32 at ``address``, as intp."""
+    return _peek(address, _ADDRESS, ir.IntType(32), "sext")
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@operation
 def peek_u16(typing: Any, address: Any) -> Any:  # noqa: ARG001
-    """The uint16 at ``address``."""
-    return _peek(address, types.uint16, ir.IntType(16))
+    """The uint16 at ``address``, as intp: unsigned and signed would mix to float."""
+    return _peek(address, _ADDRESS, ir.IntType(16), "zext")
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@operation
 def peek_u8(typing: Any, address: Any) -> Any:  # noqa: ARG001
-    """The uint8 at ``address``."""
-    return _peek(address, types.uint8, ir.IntType(8))
+    """The uint8 at ``address``, as intp."""
+    return _peek(address, _ADDRESS, ir.IntType(8), "zext")

@@ -9,26 +9,23 @@ from __future__ import annotations
 from typing import Any
 
 from llvmlite import ir
-from numba.core import cgutils, types
-from numba.extending import intrinsic
+from numba.core import types
 
 from simsparse.kernels.simd import SimdType, WidthType, vector_of
-from simsparse.kernels.simd_emit import INT32, at, call, pointer, splat_vector, whole
+from simsparse.kernels.simd_emit import INT32, at, call, cgutils, operation, pointer, splat_vector, whole
 
 _ADDRESS = types.intp
 _BYTE = ir.IntType(8)
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@operation
 def gather(typing: Any, of: Any, base: Any, indices: Any) -> Any:  # noqa: ARG001
     """``gather(width, base, indices)``: the floats base[i] for the int32 element numbers at ``indices``."""
     if not isinstance(of, WidthType) or of.count != 1:
         return None
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        source, numbers = (
-            context.cast(builder, arguments[i], signature.args[i], _ADDRESS) for i in (1, 2)
-        )
+        source, numbers = (context.cast(builder, arguments[i], signature.args[i], _ADDRESS) for i in (1, 2))
         form = {("avx512", 16): _gather_avx512, ("avx2", 8): _gather_avx2, ("avx512", 8): _gather_avx2}
         emit = form.get((of.isa, of.lanes), _gather_scalars)
         return whole(builder, [emit(builder, source, numbers, of)])
@@ -77,11 +74,11 @@ def _gather_scalars(builder: Any, base: Any, indices: Any, of: Any) -> Any:
     return vector
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@operation
 def expand(typing: Any, of: Any, address: Any, mask: Any) -> Any:  # noqa: ARG001
-    """``expand(width, address, mask)``: the next packed float in each lane whose mask bit is set, +0 elsewhere.
+    """``expand(width, address, mask)``: the next packed float in each lane whose bit is set, +0 elsewhere.
 
-    May read up to ``lanes`` floats from ``address`` whatever the mask: packed arrays end in that much padding.
+    May read ``lanes`` floats from ``address`` whatever the mask: packed arrays end in that much padding.
     """
     if not isinstance(of, WidthType) or of.count != 1:
         return None
@@ -110,7 +107,7 @@ def _expand_avx512(builder: Any, address: Any, bits: Any, of: Any) -> Any:
 
 
 def _expand_avx2(builder: Any, address: Any, bits: Any, of: Any) -> Any:
-    vector, bytes8 = vector_of(of), ir.VectorType(_BYTE, 8)
+    vector = vector_of(of)
     table = _permutations(builder.module)
     byte = builder.and_(bits, ir.Constant(bits.type, 255))
     entry = builder.load(builder.gep(table, [ir.Constant(bits.type, 0), byte]), align=8)

@@ -81,7 +81,7 @@ def _skeleton(path: Path) -> Skeleton:
 
 def _parse(skeleton: Skeleton, path: Path) -> Proto:
     import onnx
-    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+    from google.protobuf.message import DecodeError
 
     try:
         model = onnx.ModelProto.FromString(skeleton.message)

@@ -256,7 +256,7 @@ def _inside_folder(location: str, path: Path, name: str) -> Path:
 def _values(stored: StoredTensor, data: bytes) -> Array:
     """Values of a serialised TensorProto; typed fields are counted before anything is made from the shape."""
     import onnx
-    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+    from google.protobuf.message import DecodeError
     from onnx import numpy_helper
 
     try:

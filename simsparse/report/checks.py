@@ -45,6 +45,8 @@ class Row(Protocol):
     def source(self) -> str: ...
     @property
     def note(self) -> str: ...
+    @property
+    def known_short(self) -> str: ...
 
 
 def print_checks(console: Console, rows: Sequence[Row]) -> None:
@@ -72,10 +74,11 @@ def _print_target(console: Console, target: str, rows: Sequence[Row]) -> None:
             number(row.published),
             plain(row.unit),
         )
-        mark = Text("ok") if row.ok else Text("MISSED", style="bold red")
+        missed = "MISSED, known" if row.known_short else "MISSED"
+        mark = Text("ok") if row.ok else Text(missed, style="bold red")
         table.add_row(*map(Text, (*words, _error(row, row.error, "+"), _error(row, row.tolerance, ""))), mark)
     console.print(table)
-    remarks = dict.fromkeys(text for row in rows for text in (row.source, row.note) if text)
+    remarks = dict.fromkeys(text for row in rows for text in (row.source, row.note, row.known_short) if text)
     print_items(console, [("  -", text) for text in remarks])
     console.print()
 

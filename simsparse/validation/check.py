@@ -27,6 +27,12 @@ class Check:
     source: str
     relative: bool = True
     note: str = ""
+    known_short: str = ""
+    """Why the row is missed although the model is as good as its sources allow; empty for all others.
+
+    Such a row is shown as missed and fails `simsparse validate` like any other. Only the test-suite knows it:
+    it fails where a row is missed without a reason, and where a row with a reason is met.
+    """
 
     @property
     def error(self) -> float:

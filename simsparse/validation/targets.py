@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from simsparse.errors import UnknownNameError
-from simsparse.validation import eie, eyeriss_v2_pe, tensor_core
+from simsparse.validation import dstc, eie, eyeriss_v1, eyeriss_v2_pe, format_port, scnn, sigma, tensor_core
 from simsparse.validation.check import Check
 
 TARGETS: Mapping[str, Callable[[], list[Check]]] = {
+    "eyeriss-v1": eyeriss_v1.checks,
     "eyeriss-v2-pe": eyeriss_v2_pe.checks,
     "eie": eie.checks,
+    "scnn": scnn.checks,
     "tensor-core": tensor_core.checks,
+    "sigma": sigma.checks,
+    "dstc": dstc.checks,
+    "formats": format_port.checks,
 }
 
 

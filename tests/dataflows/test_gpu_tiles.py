@@ -422,7 +422,7 @@ def test_kernels_say_what_they_cannot_run() -> None:
         (make_task(layer, "nm", none, with_gpu(structured=None)), "no matrix pipe that skips"),
         (make_task(layer, "csr", none, dtype="int8"), "no csr kernel in int8"),
         (make_task(attention, "csr", none), "both operands of this product are activations"),
-        (make_task(layer, "bsr:4x1", none), "at least 16x16, got 4x1"),
+        (make_task(layer, "bsr:4x2", none), "at least 16x16, got 4x2"),
         (make_task(layer, "coo", none, other), "no kernel for coo"),
     )
     for task, message in cases:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
+from typing import Any
+
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from simsparse.engine import execute
+from simsparse.errors import ShapeError
 from simsparse.plan import TICKS_PER_CYCLE, Channel, Plan, Stream, TileKind, durations
 
 SMALL = st.integers(0, 40)
@@ -79,6 +84,8 @@ def tile_plans(draw: st.DrawFn) -> Plan:
         else np.zeros(0, dtype=np.int64),
         repeat=draw(st.integers(1, 3)),
         overhead_cycles=draw(st.sampled_from([0.0, 10.0])),
+        serial_streams=(serial := _streams(draw, len(channels), 2)),
+        serial_bytes=column(len(serial)),
     )
 
 
@@ -86,16 +93,27 @@ def tile_plans(draw: st.DrawFn) -> Plan:
 def broadcast_plans(draw: st.DrawFn) -> Plan:
     tiles, units, rows = draw(st.integers(1, 20)), draw(st.integers(1, 5)), draw(st.integers(1, 6))
     depth = draw(st.integers(1, 4))
+    channels = draw(_channels())
+    fetch, serial = _streams(draw, len(channels), 3), _streams(draw, len(channels), 2)
+    scaled = draw(st.booleans())
+    column = lambda n: _matrix(draw, n, 1)[:, 0]  # noqa: E731
     return Plan(
         kind=TileKind.MULTICAST,
         units=units,
+        channels=channels,
+        fetch_streams=fetch,
+        fetch_bytes=_matrix(draw, tiles, len(fetch)),
+        serial_streams=serial,
+        serial_bytes=column(len(serial)),
         work=_matrix(draw, rows, units) % 9,
-        work_row=_matrix(draw, tiles, 1)[:, 0] % rows,
-        barrier=np.cumsum(_matrix(draw, tiles, 1)[:, 0] > 33),
-        credits=1 + _matrix(draw, tiles, 1)[:, 0] % depth,
+        work_row=column(tiles) % rows,
+        work_scale=column(tiles) % 4 if scaled else np.zeros(0, dtype=np.int64),
+        barrier=np.cumsum(column(tiles) > 33),
+        credits=1 + column(tiles) % depth,
         queue_credits=depth,
-        minimum_busy_cycles=draw(st.integers(0, 1)),
-        issue_cycles=draw(st.integers(1, 2)),
+        minimum_busy_cycles=0 if scaled else draw(st.integers(0, 1)),
+        issue_cycles=draw(st.integers(0, 2)),
+        prefetch_credits=draw(st.sampled_from([0, depth, depth + 3])),
         repeat=draw(st.integers(1, 2)),
     )
 
@@ -115,22 +133,89 @@ def test_time_lies_between_the_busiest_resource_and_the_sum_of_all_stages(plan: 
     ran = execute(plan)
     length = durations(plan)
     busiest = max(*ran.channel_busy_ticks, *ran.unit_busy_ticks, *ran.decode_busy_ticks)
-    moves = np.count_nonzero(length.fetch) + np.count_nonzero(length.drain)
+    moves = sum(np.count_nonzero(stage) for stage in (length.fetch, length.drain, length.serial))
     longest_latency = int(length.latency.max(initial=0))
-    stages = length.fetch.sum() + length.drain.sum() + length.decode.sum() + length.compute.sum()
+    stages = sum(
+        int(stage.sum())
+        for stage in (length.fetch, length.drain, length.decode, length.compute, length.serial)
+    )
     assert busiest <= ran.makespan_ticks <= stages + moves * longest_latency + plan.tiles * length.start
     assert ran.total_ticks == ran.makespan_ticks * plan.repeat + length.overhead
 
 
 @given(broadcast_plans())
-def test_broadcast_is_no_faster_than_its_busiest_unit(plan: Plan) -> None:
-    ran = execute(plan)
-    work = np.maximum(plan.work, plan.minimum_busy_cycles)[plan.work_row]
+def test_broadcast_lies_between_its_busiest_resource_and_the_sum_of_all_stages(plan: Plan) -> None:
+    ran, length = execute(plan), durations(plan)
+    scale = plan.work_scale if plan.work_scale.size else np.ones(plan.tiles, dtype=np.int64)
+    work = np.maximum(plan.work, plan.minimum_busy_cycles)[plan.work_row] * scale[:, None]
     assert int(work.sum(axis=0).max()) * TICKS_PER_CYCLE == int(ran.unit_busy_ticks.max())
-    assert ran.makespan_ticks >= int(ran.unit_busy_ticks.max())
-    assert (
-        ran.makespan_ticks <= (int(work.max(axis=1).sum()) + plan.tiles * plan.issue_cycles) * TICKS_PER_CYCLE
+    assert ran.makespan_ticks >= max(*ran.unit_busy_ticks, *ran.channel_busy_ticks)
+    moved = length.fetch.sum() + length.serial.sum()
+    moves = np.count_nonzero(length.fetch) + np.count_nonzero(length.serial)
+    waits = moved + moves * length.latency.max() + plan.tiles * (1 + plan.issue_cycles) * TICKS_PER_CYCLE
+    assert ran.makespan_ticks <= int(work.max(axis=1).sum()) * TICKS_PER_CYCLE + waits
+
+
+@given(broadcast_plans(), st.integers(1, 40))
+def test_serial_bytes_shift_every_tile_and_overlap_with_nothing(plan: Plan, size: int) -> None:
+    stream = (Stream(name="spill", channel=0),)
+    without = dataclasses.replace(plan, serial_streams=(), serial_bytes=np.zeros(0, dtype=np.int64))
+    spilled = dataclasses.replace(plan, serial_streams=stream, serial_bytes=np.array([size]))
+    first, second, length = execute(without), execute(spilled), durations(spilled)
+    shift = int(length.serial[0] + length.latency[0])
+    np.testing.assert_array_equal(second.finish_ticks, first.finish_ticks + shift)
+    assert second.channel_busy_ticks[0] == first.channel_busy_ticks[0] + length.serial[0]
+    assert second.channel_bytes[0] == first.channel_bytes[0] + size
+
+
+def test_a_plan_without_tiles_still_takes_its_serial_transfers() -> None:
+    plan = Plan(
+        kind=TileKind.UNICAST,
+        units=1,
+        channels=(Channel(name="dram", bytes_per_cycle=2.0, latency_cycles=1.0),),
+        serial_streams=(Stream(name="spill", channel=0),),
+        serial_bytes=np.array([10]),
+        repeat=3,
     )
+    assert execute(plan).total_cycles == execute(plan, engine="simpy").total_cycles == 3 * (5 + 1)
+
+
+def _weights_over_dram(staging: int, bytes_per_tile: int = 4) -> Plan:
+    """Ten tiles of 8 cycles on two units, each fetched in ``bytes_per_tile`` cycles."""
+    return Plan(
+        kind=TileKind.MULTICAST,
+        units=2,
+        channels=(Channel(name="dram", bytes_per_cycle=1.0),),
+        fetch_streams=(Stream(name="weights", channel=0),),
+        fetch_bytes=np.full((10, 1), bytes_per_tile, dtype=np.int64),
+        work=np.full((1, 2), 2, dtype=np.int64),
+        work_row=np.zeros(10, dtype=np.int64),
+        work_scale=np.full(10, 4, dtype=np.int64),
+        queue_credits=2,
+        prefetch_credits=staging,
+        issue_cycles=0,
+    )
+
+
+def test_fetching_overlaps_with_multicast_compute_and_bounds_it() -> None:
+    assert execute(_weights_over_dram(0)).total_cycles == 4 + 10 * 8
+    assert execute(_weights_over_dram(1)).total_cycles == 4 + 10 * 8
+    assert execute(_weights_over_dram(0, bytes_per_tile=20)).total_cycles == 10 * 20 + 8
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"minimum_busy_cycles": 1}, "minimum_busy_cycles 0 beside work_scale"),
+        ({"credits": np.full(10, 2), "prefetch_credits": 1}, "prefetch_credits of at least one tile, 2"),
+        ({"credits": np.zeros(10, dtype=np.int64)}, "1 to 2 credits, got 0 to 0"),
+        ({"drain_streams": (Stream(name="outputs", channel=0),)}, "no drain streams"),
+        ({"serial_streams": (Stream(name="spill", channel=1),)}, "spill: expected a channel below 1"),
+    ],
+)
+def test_impossible_multicast_plans_are_refused(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ShapeError, match=message):
+        dataclasses.replace(_weights_over_dram(0), **change)
 
 
 def test_double_buffering_hides_the_fetch_and_one_credit_does_not() -> None:

@@ -124,8 +124,8 @@ def test_a_number_from_memory_stays_unverified_after_scaling(home: Path) -> None
         (
             "  int8: {value: 1024, source: paper}",
             "  int9: {value: 1024, source: paper}",
-            'm.yaml:10:17: macs_per_cycle.int9: expected one of fp32, fp16, bf16, int8, int4, got "int9" '
-            "(did you mean int8, int4?)",
+            "m.yaml:10:17: macs_per_cycle.int9: expected one of fp32, fp16, bf16, int16, int8, fp8, int4,"
+            ' got "int9" (did you mean int8, int4, int16?)',
         ),
         (
             "  mac: {int8: {table: accelergy-45nm, entry: mac-int8}}\n",

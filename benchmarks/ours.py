@@ -1,0 +1,82 @@
+"""Our own product of a case, and what one waits for in a fresh process."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+
+from benchmarks.cases import Case, Operands
+from benchmarks.peers import Product
+from simsparse.formats import encode
+from simsparse.packed import prepare
+
+ONE_PRODUCT = """
+import numpy as np
+from simsparse.formats import encode
+from simsparse.packed import prepare
+weights = np.random.default_rng(0).standard_normal((256, 256), np.float32)
+weights[np.abs(weights) < 1.6] = 0
+prepare(encode(weights, "csr"), n_columns=128, threads=1) @ np.ones((256, 128), np.float32)
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ours:
+    """Our product, and how it came about."""
+
+    product: Product
+    kernel: str
+    packing_s: float
+    stored_bytes: float
+
+
+def format_of(case: Case) -> str:
+    """The format a person would choose for the pattern."""
+    by_pattern = {"2:4": "nm", "4x1": "bsr"}
+    unstructured = "bitmask" if case.kind == "gemv" and case.sparsity < 0.9 else "csr"
+    return by_pattern.get(case.pattern, unstructured)
+
+
+def build(operands: Operands, threads: int) -> Ours:
+    """Encode, pack and bind; packing of X is part of every call."""
+    encoded = encode(operands.weights, format_of(operands.case), operands.mask)
+    packed = prepare(encoded, n_columns=operands.case.n, threads=threads)
+    y = operands.new_y()
+    return Ours(
+        product=Product(call=lambda: packed.multiply(operands.x, out=y), result=lambda: y),
+        kernel=packed.kernel,
+        packing_s=packed.packing_s,
+        stored_bytes=packed.stored_bytes,
+    )
+
+
+def start_up_s(repeats: int = 3) -> tuple[float, float, float]:
+    """Seconds of ``import simsparse``, ``simsparse --help``, and compiling what one product needs."""
+    bare = _fresh_s(["-c", "pass"], repeats)
+    imported = _fresh_s(["-c", "import simsparse"], repeats)
+    helped = _fresh_s(["-m", "simsparse", "--help"], repeats)
+    with tempfile.TemporaryDirectory() as folder:
+        cold = _fresh_s(["-c", ONE_PRODUCT], 1, NUMBA_CACHE_DIR=folder)
+        warm = _fresh_s(["-c", ONE_PRODUCT], 1, NUMBA_CACHE_DIR=folder)
+    return imported - bare, helped, cold - warm
+
+
+def _fresh_s(arguments: list[str], repeats: int, **variables: str) -> float:
+    """Least CPU seconds of a fresh interpreter: what it would take with a core of its own."""
+    best = float("inf")
+    for _ in range(repeats):
+        before, start = os.times(), time.perf_counter()
+        subprocess.run(
+            [sys.executable, *arguments],
+            check=True,
+            stdout=subprocess.DEVNULL,
+            env={**os.environ, **variables},
+        )
+        after, wall = os.times(), time.perf_counter() - start
+        cpu = after.children_user + after.children_system - before.children_user - before.children_system
+        best = min(best, wall, cpu)
+    return best

@@ -1,0 +1,35 @@
+"""The scratch copy of the vectors: aligned, zero beyond k, and known to be finite or not."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simsparse.kernels._jit import kernel
+
+_EXPONENT = np.uint32(0x7F800000)
+
+
+@kernel
+def copy_vectors(bits: NDArray[np.uint32], scratch: NDArray[np.uint32], stride: int) -> bool:
+    """Rows of ``bits`` (k, n) to flat (n, stride), zero beyond k; True if one of them is NaN or Inf."""
+    k, n = bits.shape
+    special = np.uint32(0)
+    for j in range(n):
+        for i in range(k):
+            value = bits[i, j]
+            scratch[j * stride + i] = value
+            special |= np.uint32((value & _EXPONENT) == _EXPONENT)
+        for i in range(k, stride):
+            scratch[j * stride + i] = 0
+    return bool(special != 0)
+
+
+@kernel
+def copy_rows(bits: NDArray[np.uint32], scratch: NDArray[np.uint32]) -> None:
+    """Rows of ``bits`` (k, n) to flat (k + 1, 8), zero in the other columns and in the last row."""
+    k, n = bits.shape
+    scratch[:] = 0
+    for i in range(k):
+        for j in range(n):
+            scratch[8 * i + j] = bits[i, j]

@@ -1,0 +1,104 @@
+"""Sparse × dense product over compressed rows in blocks of K, with the block's tile of X in L1.
+
+Limit. A weight costs one broadcast, U vector loads of X and U FMAs for a panel of U vectors. A core that
+loads two vectors and does two FMAs a cycle needs (U + 1) / 2 cycles where U / 2 would be the FMA peak: 89 %
+at U = 8, which also is just enough independent sums for two FMAs a cycle of 4 cycles latency (measured: 4.5
+cycles per weight of expected 4.5). Narrow panels keep several sums per row apart instead. Beside it a row
+costs about 13 cycles per block (loads and stores of Y, a loop that ends), and the copy of X 2 · U accesses
+per row of K: blocks grow as weights thin out.
+
+Rows of a block are sorted by how many weights they have, so that the loop's end is foreseen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from numba.extending import overload
+
+from simsparse.kernels.simd_emit import apart, inner
+from simsparse.kernels.simd_memory import load, load_splat, prefetch
+from simsparse.kernels.simd_ops import add, compile_apart, floats, fma, zeros
+from simsparse.kernels.simd_scalar import peek_i32, peek_i64, peek_u16
+from simsparse.kernels.spmm_tile import AHEAD, Epilogue, finish_row, read_row, write_row
+
+
+@inner
+def term(w: Any, column: int, value: int, tile: int, total: Any) -> Any:
+    """``total + weight · row of the tile``."""
+    where = tile + peek_u16(column) * (floats(w) * 4)
+    return fma(load(w, where), load_splat(w, value), total)
+
+
+def sum_row(w: Any, total: Any, column: int, value: int, amount: int, tile: int) -> Any:
+    """``total`` plus ``amount`` terms; kernels only."""
+    raise NotImplementedError
+
+
+@overload(sum_row, strict=False, jit_options={"forceinline": True})
+def _sum_row(w: Any, total: Any, column: Any, value: Any, amount: Any, tile: Any) -> Callable[..., Any]:  # noqa: ARG001
+    if w.count >= 5:
+        return _one_sum
+    return _two_sums if w.count >= 3 else _four_sums
+
+
+def _one_sum(w: Any, total: Any, column: int, value: int, amount: int, tile: int) -> Any:
+    for p in range(amount):
+        total = term(w, column + 2 * p, value + 4 * p, tile, total)
+    return total
+
+
+def _two_sums(w: Any, total: Any, column: int, value: int, amount: int, tile: int) -> Any:
+    other = zeros(w)
+    for p in range(0, amount - 1, 2):
+        total = term(w, column + 2 * p, value + 4 * p, tile, total)
+        other = term(w, column + 2 * p + 2, value + 4 * p + 4, tile, other)
+    if amount % 2 == 1:
+        total = term(w, column + 2 * amount - 2, value + 4 * amount - 4, tile, total)
+    return add(total, other)
+
+
+def _four_sums(w: Any, total: Any, column: int, value: int, amount: int, tile: int) -> Any:
+    second, third, fourth = zeros(w), zeros(w), zeros(w)
+    for p in range(0, amount - 3, 4):
+        total = term(w, column + 2 * p, value + 4 * p, tile, total)
+        second = term(w, column + 2 * p + 2, value + 4 * p + 4, tile, second)
+        third = term(w, column + 2 * p + 4, value + 4 * p + 8, tile, third)
+        fourth = term(w, column + 2 * p + 6, value + 4 * p + 12, tile, fourth)
+    for p in range(amount - amount % 4, amount):
+        total = term(w, column + 2 * p, value + 4 * p, tile, total)
+    return add(add(total, second), add(third, fourth))
+
+
+@apart
+def csr_block(
+    w: Any,
+    first: bool,
+    last: bool,
+    low: int,
+    high: int,
+    rows: int,
+    ends: int,
+    columns: int,
+    values: int,
+    tile: int,
+    y: int,
+    stride: int,
+    valid: int,
+    epilogue: Epilogue,
+) -> None:
+    """Add one block of K to the rows listed at ``low``..``high``; ``ends`` has one entry more than rows."""
+    compile_apart()
+    begin = peek_i64(ends + 8 * low)
+    for i in range(low, high):
+        row = peek_i32(rows + 4 * i)
+        place = y + row * stride
+        prefetch(w, y + peek_i32(rows + 4 * (i + AHEAD)) * stride)
+        total = zeros(w) if first else read_row(w, place, valid)
+        end = peek_i64(ends + 8 * i + 8)
+        total = sum_row(w, total, columns + 2 * begin, values + 4 * begin, end - begin, tile)
+        begin = end
+        if last:
+            total = finish_row(w, total, row, valid, epilogue)
+        write_row(w, place, total, valid)

@@ -1,0 +1,110 @@
+"""A whole product in few calls: panels of columns of one width, one chunk of rows, all blocks of K.
+
+Every sum is made in the same order whatever the chunks and panels that threads take, so results do not depend
+on the number of threads. Panels start at column ``offset`` of X and Y.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simsparse.kernels._jit import kernel
+from simsparse.kernels.simd_ops import compile_apart, floats
+from simsparse.kernels.simd_scalar import address_of, peek_i64
+from simsparse.kernels.spmm_csr import csr_block
+from simsparse.kernels.spmm_grouped import grouped_block
+from simsparse.kernels.spmm_tile import fill_tile
+
+Weights = tuple[int, int, int, int, int, int, int]
+"""k, rows of K per block, then addresses: spans, rows, ends or lengths, columns, values."""
+
+Floats = NDArray[np.float32]
+
+
+@kernel
+def csr_share(
+    w: Any,
+    low: int,
+    high: int,
+    offset: int,
+    chunk: int,
+    weights: Weights,
+    x: Floats,
+    y: Floats,
+    tile: Floats,
+    bias: Floats,
+    residual: Floats,
+    activation: int,
+) -> None:
+    """Panels ``low``..``high`` over compressed rows; ``bias`` or ``residual`` without elements are none."""
+    compile_apart()
+    k, k_block, spans, rows, ends, columns, values = weights
+    blocks, scratch, stride = (k + k_block - 1) // k_block, address_of(tile), y.strides[0]
+    for panel in range(low, high):
+        start = offset + panel * floats(w)
+        valid = min(y.shape[1] - start, floats(w))
+        source, target = address_of(x) + 4 * start, address_of(y) + 4 * start
+        shift = address_of(bias) if bias.size > 0 else 0
+        beside = address_of(residual) + 4 * start if residual.size > 0 else 0
+        epilogue = (shift, beside, residual.strides[0], activation)
+        for block in range(blocks):
+            done = block * k_block
+            fill_tile(w, source + done * x.strides[0], x.strides[0], scratch, min(k_block, k - done), valid)
+            first, last = block == 0, block == blocks - 1
+            span = spans + 8 * (chunk * blocks + block)
+            begin, end = peek_i64(span), peek_i64(span + 8)
+            csr_block(
+                w,
+                first,
+                last,
+                begin,
+                end,
+                rows,
+                ends,
+                columns,
+                values,
+                scratch,
+                target,
+                stride,
+                valid,
+                epilogue,
+            )
+
+
+@kernel
+def grouped_share(
+    w: Any,
+    low: int,
+    high: int,
+    offset: int,
+    chunk: int,
+    weights: Weights,
+    x: Floats,
+    y: Floats,
+    tile: Floats,
+    bias: Floats,
+    residual: Floats,
+    activation: int,
+) -> None:
+    """Panels ``low``..``high`` over groups of rows; ``bias`` or ``residual`` without elements are none."""
+    compile_apart()
+    k, k_block, spans, rows, lengths, columns, values = weights
+    blocks, scratch, stride = (k + k_block - 1) // k_block, address_of(tile), y.strides[0]
+    for panel in range(low, high):
+        start = offset + panel * floats(w)
+        valid = min(y.shape[1] - start, floats(w))
+        source, target = address_of(x) + 4 * start, address_of(y) + 4 * start
+        shift = address_of(bias) if bias.size > 0 else 0
+        beside = address_of(residual) + 4 * start if residual.size > 0 else 0
+        epilogue = (shift, beside, residual.strides[0], activation)
+        for block in range(blocks):
+            done = block * k_block
+            fill_tile(w, source + done * x.strides[0], x.strides[0], scratch, min(k_block, k - done), valid)
+            first, last = block == 0, block == blocks - 1
+            span = spans + 40 * (chunk * blocks + block)
+            grouped_block(
+                w, first, last, span, rows, lengths, columns, values, scratch, target, stride, valid, epilogue
+            )

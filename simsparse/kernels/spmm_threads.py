@@ -1,0 +1,71 @@
+"""The shares of a product on threads. Apart from ``spmm_run`` because parallel compilation takes long.
+
+Numba's OpenMP layer starts threads in 1 to 3 microseconds; its others take up to 50, or gained nothing on two
+cores. So it goes first, before any parallel kernel runs; the others follow where it is missing.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+import numpy as np
+from numba import prange
+from numpy.typing import NDArray
+
+from simsparse.kernels.spmm_run import Floats, Weights, csr_share, grouped_share
+
+_config: Any = numba.config
+_parallel: Any = numba.njit(parallel=True, cache=True, nogil=True)
+
+
+def prefer_openmp() -> None:
+    """Put OpenMP first among Numba's threading layers; a layer chosen by name or already running stays."""
+    _config.THREADING_LAYER_PRIORITY = ["omp", "tbb", "workqueue"]
+
+
+def threads_at_most() -> int:
+    """Threads that Numba may start."""
+    return int(_config.NUMBA_NUM_THREADS)
+
+
+@_parallel
+def csr_shares(
+    wide: Any,
+    narrow: Any,
+    shares: NDArray[np.int64],
+    offset: int,
+    weights: Weights,
+    x: Floats,
+    y: Floats,
+    tiles: Floats,
+    bias: Floats,
+    residual: Floats,
+    activation: int,
+) -> None:
+    """One share per thread over compressed rows, each with its own tile; narrow ones start at ``offset``."""
+    for t in prange(shares.shape[0]):
+        s = shares[t]
+        csr_share(wide, s[0], s[1], 0, s[4], weights, x, y, tiles[t], bias, residual, activation)
+        csr_share(narrow, s[2], s[3], offset, s[4], weights, x, y, tiles[t], bias, residual, activation)
+
+
+@_parallel
+def grouped_shares(
+    wide: Any,
+    narrow: Any,
+    shares: NDArray[np.int64],
+    offset: int,
+    weights: Weights,
+    x: Floats,
+    y: Floats,
+    tiles: Floats,
+    bias: Floats,
+    residual: Floats,
+    activation: int,
+) -> None:
+    """One share per thread over groups of rows, each with its own tile; narrow ones start at ``offset``."""
+    for t in prange(shares.shape[0]):
+        s = shares[t]
+        grouped_share(wide, s[0], s[1], 0, s[4], weights, x, y, tiles[t], bias, residual, activation)
+        grouped_share(narrow, s[2], s[3], offset, s[4], weights, x, y, tiles[t], bias, residual, activation)

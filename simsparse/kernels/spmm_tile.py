@@ -1,0 +1,67 @@
+"""What every tiled product shares: the copy of a tile of X, and what is done to a finished row of Y."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from simsparse.kernels.simd_emit import apart, inner
+from simsparse.kernels.simd_math import gelu
+from simsparse.kernels.simd_memory import load, load_ragged, load_splat, prefetch, store, store_ragged
+from simsparse.kernels.simd_ops import add, compile_apart, floats, maximum, zeros
+
+AHEAD = 4
+"""How many rows of Y ahead are asked for: they are visited out of order, which no hardware foresees."""
+
+Epilogue = tuple[int, int, int, int]
+"""Addresses of bias and residual (0: none), bytes between rows of the residual, activation."""
+
+NO_ACTIVATION, RELU, GELU = 0, 1, 2
+
+
+@apart
+def fill_tile(w: Any, source: int, stride: int, tile: int, rows: int, valid: int) -> None:
+    """Copy ``rows`` × ``valid`` floats, ``stride`` bytes apart, into a dense tile; columns beyond get +0."""
+    compile_apart()
+    step = floats(w) * 4
+    if valid == floats(w):
+        for _ in range(rows):
+            prefetch(w, source + 8 * stride)
+            store(tile, load(w, source))
+            source += stride
+            tile += step
+    else:
+        for _ in range(rows):
+            store(tile, load_ragged(w, source, valid))
+            source += stride
+            tile += step
+
+
+@inner
+def read_row(w: Any, address: int, valid: int) -> Any:
+    """The first ``valid`` floats at ``address``, which end in the last vector; nothing beyond is read."""
+    return load(w, address) if valid == floats(w) else load_ragged(w, address, valid)
+
+
+@inner
+def write_row(w: Any, address: int, value: Any, valid: int) -> None:
+    """Store the first ``valid`` floats, which end in the last vector; nothing beyond is touched."""
+    if valid == floats(w):
+        store(address, value)
+    else:
+        store_ragged(address, value, valid)
+
+
+@apart
+def finish_row(w: Any, value: Any, row: int, valid: int, epilogue: Epilogue) -> Any:
+    """``activation(value + bias[row] + residual[row])``; addresses of what is absent are 0."""
+    compile_apart()
+    bias, residual, residual_stride, activation = epilogue
+    if bias != 0:
+        value = add(value, load_splat(w, bias + 4 * row))
+    if residual != 0:
+        value = add(value, read_row(w, residual + row * residual_stride, valid))
+    if activation == RELU:
+        value = maximum(value, zeros(w))
+    elif activation == GELU:
+        value = gelu(w, value)
+    return value

@@ -1,0 +1,92 @@
+"""Products without a kernel of our own: BLAS over decoded weights, and the portable loop."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simsparse.formats.product import CompressedRows, multiply_rows
+from simsparse.kernels.spmm_tile import GELU, NO_ACTIVATION, RELU
+from simsparse.packed.arrays import address
+from simsparse.packed.request import Floats
+
+_erf: Any = np.frompyfunc(math.erf, 1, 1)
+
+
+def finish(y: NDArray[Any], bias: Floats | None, residual: Floats | None, activation: int) -> None:
+    """``y = activation(y + bias + residual)`` in place."""
+    if bias is not None:
+        y += bias[:, None].astype(y.dtype, copy=False)
+    if residual is not None:
+        y += residual
+    if activation == RELU:
+        np.maximum(y, 0, out=y)
+    elif activation == GELU:
+        y *= 0.5 * (1 + _erf(y.astype(np.float64) / math.sqrt(2)).astype(np.float64))
+
+
+def addresses(bias: Floats | None, residual: Floats | None, activation: int) -> tuple[int, int, int, int]:
+    """An epilogue as kernels take it."""
+    return (
+        0 if bias is None else address(bias),
+        0 if residual is None else address(residual),
+        0 if residual is None else residual.strides[0],
+        activation,
+    )
+
+
+def finish_floats(y: Floats, bias: Floats | None, residual: Floats | None, activation: int) -> None:
+    """``finish`` compiled, for float32."""
+    if bias is None and residual is None and activation == NO_ACTIVATION:
+        return
+    from simsparse.kernels.simd import width
+    from simsparse.kernels.spmm_finish import finish_matrix
+
+    epilogue = addresses(bias, residual, activation)
+    m, n = y.shape
+    finish_matrix(width(), address(y), y.strides[0], m, n, epilogue)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Dense:
+    """Decoded weights for NumPy's BLAS, which runs as many threads as it was started with.
+
+    BLAS multiplies the zeros too, so an X with NaN or Inf takes the portable loop over stored weights.
+    """
+
+    weights: Floats
+    rows: CompressedRows
+
+    @property
+    def stored_bytes(self) -> int:
+        return self.weights.nbytes
+
+    def run(
+        self, x: Floats, y: Floats, bias: Floats | None, residual: Floats | None, activation: int
+    ) -> None:
+        if np.isfinite(x).all():
+            np.matmul(self.weights, x, out=y)
+        else:
+            y[...] = multiply_rows(self.rows, x)
+        finish_floats(y, bias, residual, activation)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Portable:
+    """The stored entries as compressed rows for the portable loop, in the accumulator's dtype."""
+
+    rows: CompressedRows
+
+    @property
+    def stored_bytes(self) -> int:
+        return self.rows.pointers.nbytes + self.rows.columns.nbytes + self.rows.values.nbytes
+
+    def run(
+        self, x: NDArray[Any], y: NDArray[Any], bias: Floats | None, residual: Floats | None, activation: int
+    ) -> None:
+        y[...] = multiply_rows(self.rows, x)
+        finish(y, bias, residual, activation)

@@ -1,0 +1,243 @@
+"""From encoded weights to ``packed @ x``: choose a kernel, pack for it once, multiply many times.
+
+>>> import numpy as np
+>>> from simsparse.formats import encode
+>>> weights = np.array([[0, 2, 0], [1, 0, 0]], np.float32)
+>>> packed = prepare(encode(weights, "csr"), n_columns=2, activation="relu")
+>>> (packed @ np.array([[3, -3], [4, -4], [5, -5]], np.float32)).tolist()
+[[8.0, 0.0], [3.0, 0.0]]
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from simsparse.errors import FormatError, ShapeError, UsageError
+from simsparse.formats.base import Encoded
+from simsparse.formats.product import accumulator
+from simsparse.kernels.simd import chosen_isa
+from simsparse.kernels.spmm_tile import GELU, NO_ACTIVATION, RELU
+from simsparse.packed.choose import KERNELS, KernelInfo, choose, kernels
+from simsparse.packed.plain import Dense, Portable
+from simsparse.packed.request import Floats, Ready, Request
+
+__all__ = ["KernelInfo", "Packed", "kernels", "prepare"]
+
+Activation = Literal["relu", "gelu"]
+_ACTIVATIONS = {None: NO_ACTIVATION, "relu": RELU, "gelu": GELU}
+_CSR_VECTORS = {"avx512": 4, "avx2": 8, "plain": 8}
+_GROUPED_VECTORS = {"avx512": 4, "avx2": 3, "plain": 3}
+_CSR_TERMS, _GROUPED_TERMS = 12, 192
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Packed:
+    """Weights (m, k) ready to multiply: ``activation(W @ x + bias + residual)``.
+
+    ``kernel`` is the one that runs, and ``notes`` say where that is not what was asked. ``packed_from`` names
+    a format that has no compute form of its own and was converted; None otherwise. ``packing_s`` is the time
+    that reading the encoding and arranging it for the kernel took. Results do not depend on ``threads``.
+    Calls from several Python threads at once are safe.
+    """
+
+    shape: tuple[int, int]
+    dtype: np.dtype[Any]
+    n_columns: int
+    threads: int
+    kernel: str
+    packed_from: str | None
+    packing_s: float
+    notes: tuple[str, ...]
+    bias: Floats | None
+    activation: Activation | None
+    ready: Ready
+
+    @property
+    def stored_bytes(self) -> int:
+        """Bytes of the packed weights."""
+        return self.ready.stored_bytes
+
+    def __matmul__(self, x: ArrayLike) -> NDArray[Any]:
+        return self.multiply(x)
+
+    def multiply(
+        self, x: ArrayLike, out: NDArray[Any] | None = None, residual: ArrayLike | None = None
+    ) -> NDArray[Any]:
+        """``activation(W @ x + bias + residual)`` for x (k, n) or (k,), of any n; sums are kept in float32.
+
+        NaN and Inf in x reach exactly the rows that store a weight in their column. float64 and integer
+        weights keep to ``simsparse.formats.multiply``'s dtypes.
+
+        Raises
+        ------
+        ShapeError
+            If x, ``out`` or ``residual`` have another shape than (k, n), (m, n), (m, n).
+        FormatError
+            If one of them has another dtype than float32 (for x also float16 and bfloat16).
+        """
+        operand = self._operand(x)
+        single = operand.ndim == 1
+        columns = operand[:, None] if single else operand
+        shape = (self.shape[0], columns.shape[1])
+        dtype = self._result_dtype(operand.dtype)
+        beside = None if residual is None else _matrix(residual, "residual", shape, dtype, single)
+        target = np.empty(shape, dtype) if out is None else _matrix(out, "out", shape, dtype, single)
+        y = target
+        if out is not None and (y.strides[1] != y.itemsize or _overlap(y, columns, beside)):
+            y = np.empty(shape, dtype)
+        if shape[1]:
+            self.ready.run(_by_rows(columns), y, self.bias, _by_rows(beside), _ACTIVATIONS[self.activation])
+        if y is not target:
+            target[...] = y
+        if out is not None:
+            return out
+        return y[:, 0] if single else y
+
+    def _operand(self, x: ArrayLike) -> NDArray[Any]:
+        operand = np.asarray(x)
+        k = self.shape[1]
+        if operand.ndim not in (1, 2) or operand.shape[0] != k:
+            raise ShapeError(f"multiply: expected x of shape ({k}, n) or ({k},), got {operand.shape}")
+        if self.kernel == "portable":
+            return operand
+        if operand.dtype == np.float32:
+            return operand
+        if operand.dtype.itemsize <= 2 and operand.dtype.kind not in "iub":
+            return operand.astype(np.float32)
+        raise FormatError(
+            f"multiply: expected x of float32, got {operand.dtype} (convert it with x.astype(np.float32))"
+        )
+
+    def _result_dtype(self, x: np.dtype[Any]) -> np.dtype[Any]:
+        return accumulator(self.dtype, x) if self.kernel == "portable" else np.dtype(np.float32)
+
+
+def prepare(
+    encoded: Encoded,
+    n_columns: int,
+    *,
+    threads: int = 1,
+    kernel: str | None = None,
+    bias: ArrayLike | None = None,
+    activation: Activation | None = None,
+) -> Packed:
+    """Pack encoded weights (m, k) for products with x of about ``n_columns`` columns on ``threads`` threads.
+
+    ``kernel`` is one of ``kernels()``; without it shape, density and caches decide (see ``packed.choose``).
+    ``bias`` (m,) and ``activation`` are applied to each result in the kernel.
+
+    Raises
+    ------
+    UsageError
+        If ``n_columns``, ``threads`` or ``activation`` are out of range.
+    UnknownNameError
+        If no kernel has that name.
+    ShapeError
+        If ``bias`` does not have m elements.
+    FormatError
+        If the encoding is damaged.
+    """
+    if n_columns < 1 or threads < 1:
+        raise UsageError(
+            f"prepare: expected n_columns >= 1 and threads >= 1, got n_columns={n_columns}, threads={threads}"
+        )
+    if activation not in _ACTIVATIONS:
+        raise UsageError(f'prepare: expected activation "relu", "gelu" or None, got "{activation}"')
+    started = time.perf_counter()
+    used, notes = _threads(threads)
+    request = Request(encoded=encoded, n=n_columns, threads=used)
+    chosen, why = choose(request, kernel)
+    name, ready, told = _pack(request, chosen)
+    known = next(info.formats for info in KERNELS if info.name == name)
+    source = encoded.format.name
+    return Packed(
+        shape=encoded.shape,
+        dtype=encoded.dtype,
+        n_columns=n_columns,
+        threads=used,
+        kernel=name,
+        packed_from=None if source in known else source,
+        packing_s=time.perf_counter() - started,
+        notes=notes + why + told,
+        bias=_bias(bias, encoded.shape[0]),
+        activation=activation,
+        ready=ready,
+    )
+
+
+def _threads(asked: int) -> tuple[int, tuple[str, ...]]:
+    if asked == 1:
+        return 1, ()
+    from simsparse.kernels.spmm_threads import threads_at_most
+
+    here = threads_at_most()
+    return (asked, ()) if asked <= here else (here, (f"{asked} threads asked, {here} here",))
+
+
+def _pack(request: Request, kernel: str) -> tuple[str, Ready, tuple[str, ...]]:
+    """The kernel that runs in the end, its packed weights and notes."""
+    if kernel == "portable":
+        return kernel, Portable(rows=request.rows), ()
+    if kernel == "dense":
+        weights = np.ascontiguousarray(request.encoded.decode(), np.float32)
+        return kernel, Dense(weights=weights, rows=request.rows), ()
+    if kernel.startswith("gemv-"):
+        from simsparse.packed.vectors import pack_vectors
+
+        vectors, notes = pack_vectors(request, kernel.removeprefix("gemv-"))
+        return f"gemv-{vectors.packed.kernel}", vectors, notes
+    return kernel, _tiled(request, grouped=kernel == "grouped"), ()
+
+
+def _tiled(request: Request, *, grouped: bool) -> Ready:
+    from simsparse.packed import tiled
+
+    isa = chosen_isa()
+    blocking = tiled.choose_blocking(
+        k=request.encoded.shape[1],
+        n=request.n,
+        density=request.density,
+        threads=request.threads,
+        vectors=(_GROUPED_VECTORS if grouped else _CSR_VECTORS)[isa],
+        terms=_GROUPED_TERMS if grouped else _CSR_TERMS,
+    )
+    pack = tiled.pack_row_groups if grouped else tiled.pack_rows
+    return pack(request.rows, request.values, blocking, request.threads)
+
+
+def _bias(bias: ArrayLike | None, m: int) -> Floats | None:
+    if bias is None:
+        return None
+    values = np.ascontiguousarray(bias, np.float32)
+    if values.shape != (m,):
+        raise ShapeError(f"prepare: expected bias of shape ({m},), got {values.shape}")
+    return values
+
+
+def _matrix(
+    array: Any, name: str, shape: tuple[int, int], dtype: np.dtype[Any], single: bool
+) -> NDArray[Any]:
+    """``array`` as a matrix of ``shape``; a vector where x is one."""
+    given = np.asarray(array)
+    expected: tuple[int, ...] = shape[:1] if single else shape
+    if given.shape != expected:
+        raise ShapeError(f"multiply: expected {name} of shape {expected}, got {given.shape}")
+    if given.dtype != dtype:
+        raise FormatError(f"multiply: expected {name} of {dtype}, got {given.dtype}")
+    return given[:, None] if single else given
+
+
+def _by_rows(array: Any) -> Any:
+    """The array itself where its rows are contiguous, else a copy."""
+    if array is None or array.strides[1] == array.itemsize or array.shape[1] == 1:
+        return array
+    return np.ascontiguousarray(array)
+
+
+def _overlap(y: NDArray[Any], *others: NDArray[Any] | None) -> bool:
+    return any(other is not None and np.may_share_memory(y, other) for other in others)

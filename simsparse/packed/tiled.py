@@ -1,0 +1,197 @@
+"""The two tiled products over packed weights: blocked compressed rows, and groups of four rows."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simsparse.formats.product import CompressedRows
+from simsparse.kernels.spmm_pack import count_blocks, fill_blocks, pack_groups
+from simsparse.kernels.spmm_tile import AHEAD
+from simsparse.packed.arrays import LINE_BYTES, address, aligned, balanced_bounds
+from simsparse.packed.host import host_caches
+from simsparse.packed.panels import panel_groups, panels, shares
+from simsparse.packed.threads import compiled, run_shares
+
+GROUP_ROWS = 4
+_SETS = 16
+_NO_BIAS, _NO_RESIDUAL = np.empty(0, np.float32), np.empty((0, 0), np.float32)
+_ROW_COST = 3  # weights that take as long as a row's loads, stores and loop end in one block
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Blocking:
+    """Sizes a tiled product is packed for: vectors per panel, rows of K per block, chunks of rows."""
+
+    vectors: int
+    k_block: int
+    chunks: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Tiled:
+    """Packed weights and where their parts are; ``spare`` holds scratch tiles that no call is using."""
+
+    grouped: bool
+    shape: tuple[int, int]
+    threads: int
+    blocking: Blocking
+    spans: NDArray[np.int64]
+    rows: NDArray[np.int32]
+    counts: NDArray[Any]
+    columns: NDArray[np.uint16]
+    values: NDArray[np.float32]
+    addresses: tuple[int, ...] = field(init=False)
+    spare: list[NDArray[np.float32]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        parts = (self.spans, self.rows, self.counts, self.columns, self.values)
+        where = (self.shape[1], self.blocking.k_block, *(address(part) for part in parts))
+        object.__setattr__(self, "addresses", where)
+
+    @property
+    def stored_bytes(self) -> int:
+        """Bytes of all packed arrays."""
+        parts = (self.spans, self.rows, self.counts, self.columns, self.values)
+        return sum(part.nbytes for part in parts)
+
+    def run(
+        self,
+        x: NDArray[np.float32],
+        y: NDArray[np.float32],
+        bias: NDArray[np.float32] | None,
+        residual: NDArray[np.float32] | None,
+        activation: int,
+    ) -> None:
+        """``y = activation(W @ x + bias + residual)``; rows of all three matrices are contiguous."""
+        cut = panels(x.shape[1], self.blocking.vectors)
+        tiles = self._scratch(self.blocking.k_block * cut.wide.floats)
+        offset = cut.wides * cut.wide.floats
+        shift = _NO_BIAS if bias is None else bias
+        beside = _NO_RESIDUAL if residual is None else residual
+        if self.threads == 1:
+            operands = (self.addresses, x, y, tiles[0], shift, beside, activation)
+            compiled(self.grouped, cut.wide)(cut.wide, 0, cut.wides, 0, 0, *operands)
+            if cut.total > cut.wides:
+                narrow = cut.total - cut.wides
+                compiled(self.grouped, cut.narrow)(cut.narrow, 0, narrow, offset, 0, *operands)
+        else:
+            table = shares(cut.wides, cut.total, self.threads, self.blocking.chunks)
+            operands = (self.addresses, x, y, tiles, shift, beside, activation)
+            run_shares(self.grouped, self.threads, (cut.wide, cut.narrow, table, offset, *operands))
+        self.spare.append(tiles)
+
+    def _scratch(self, size: int) -> NDArray[np.float32]:
+        """A tile per thread that no other call uses: list operations are atomic, so any thread may call."""
+        try:
+            tiles = self.spare.pop()
+        except IndexError:
+            tiles = None
+        if tiles is not None and tiles.shape[1] >= size:
+            return tiles
+        line = LINE_BYTES // 4
+        whole = -(-size // line) * line + line  # a line between the tiles of two threads
+        return aligned(self.threads * whole, np.float32).reshape(self.threads, whole)
+
+
+def choose_blocking(*, k: int, n: int, density: float, threads: int, vectors: int, terms: int) -> Blocking:
+    """Rows of K per block, from the caches.
+
+    At least what fills three quarters of L1 beside the streams of weights (all of it for thin weights, which
+    use a part of each tile), at most a quarter of L2; between these, as many as give a row ``terms`` columns
+    in use, which pays for its loads and stores of Y. Then K is cut evenly.
+    """
+    cut = panels(n, vectors)
+    row_bytes = cut.wide.floats * 4
+    caches = host_caches()
+    least = (caches.l1_bytes if density < 0.35 else caches.l1_bytes * 3 // 4) // row_bytes
+    most = max(least, caches.l2_bytes // 4 // row_bytes)
+    wanted = int(min(max(terms / max(density, 1e-6), least), most, 1 << 15))
+    blocks = max(1, -(-k // max(wanted, 1)))
+    runs = panel_groups(cut.total, threads)
+    return Blocking(vectors=vectors, k_block=-(-k // blocks), chunks=threads // runs)
+
+
+def pack_rows(
+    weights: CompressedRows, values: NDArray[np.float32], blocking: Blocking, threads: int
+) -> Tiled:
+    """Compressed rows, block by block of K; rows of a block sorted by weights, empty ones left out.
+
+    The first and the last block keep all rows: the first writes Y without reading it, the last finishes it.
+    """
+    m, k = weights.shape
+    blocks = -(-k // blocking.k_block)
+    counts = np.zeros((m, blocks), np.int64)
+    count_blocks(weights.pointers, weights.columns, blocking.k_block, counts)
+    costs = counts.sum(axis=1) + _ROW_COST * blocks
+    bounds = balanced_bounds(costs, blocking.chunks)
+    rows, ends, spans, places = [], [np.zeros(1, np.int64)], [0], np.zeros((m, blocks), np.int64)
+    filled = 0
+    for low, high in itertools.pairwise(bounds):
+        for block in range(blocks):
+            here = counts[low:high, block]
+            order = np.argsort(here, kind="stable")
+            if 0 < block < blocks - 1:
+                order = order[np.searchsorted(here[order], 1) :]
+            until = filled + np.cumsum(here[order])
+            places[low + order, block] = until - here[order]
+            filled = int(until[-1]) if until.size else filled
+            rows.append(low + order)
+            ends.append(until)
+            spans.append(spans[-1] + order.size)
+    columns, packed = aligned(filled, np.uint16), aligned(filled, np.float32)
+    fill_blocks(weights.pointers, weights.columns, values, blocking.k_block, places, columns, packed)
+    listed = np.concatenate([*rows, np.zeros(AHEAD, np.int64)]).astype(np.int32)
+    return Tiled(
+        grouped=False,
+        shape=weights.shape,
+        threads=threads,
+        blocking=blocking,
+        spans=np.array(spans, np.int64),
+        rows=listed,
+        counts=np.concatenate(ends),
+        columns=columns,
+        values=packed,
+    )
+
+
+def pack_row_groups(
+    weights: CompressedRows, values: NDArray[np.float32], blocking: Blocking, threads: int
+) -> Tiled:
+    """Groups of four rows, block by block of K; columns sorted by the set of rows that use them."""
+    m, k = weights.shape
+    blocks, groups = -(-k // blocking.k_block), -(-m // GROUP_ROWS)
+    costs = np.diff(weights.pointers) + _ROW_COST * blocks
+    bounds = balanced_bounds(costs, blocking.chunks, multiple=GROUP_ROWS)
+    spans = np.zeros((blocking.chunks, blocks, 5), np.int64)
+    lengths = np.zeros((groups * blocks, _SETS), np.uint16)
+    columns, packed = aligned(values.size, np.uint16), aligned(values.size, np.float32)
+    used, _ = pack_groups(
+        weights.pointers,
+        weights.columns,
+        values,
+        k,
+        blocking.k_block,
+        bounds,
+        spans,
+        lengths,
+        columns,
+        packed,
+    )
+    rows = np.arange((groups + 1) * GROUP_ROWS, dtype=np.int32)  # the last is only asked for ahead
+    rows[m:] = (groups - 1) * GROUP_ROWS  # rows that are not there write to the group's first, before it does
+    return Tiled(
+        grouped=True,
+        shape=weights.shape,
+        threads=threads,
+        blocking=blocking,
+        spans=spans,
+        rows=rows,
+        counts=lengths,
+        columns=columns[:used],
+        values=packed,
+    )

@@ -1,0 +1,63 @@
+"""Run as a script: products between pages that may not be touched; one byte too far ends in a crash."""
+
+from __future__ import annotations
+
+import ctypes
+import dataclasses
+import mmap
+
+import numpy as np
+
+from simsparse.formats import encode
+from simsparse.packed import prepare
+from tests.packed.product_cases import masks, product, weights
+
+PAGE = mmap.PAGESIZE
+kept = []
+
+
+def guarded(array, *, at_end):
+    """A copy that ends (or starts) at the border of a page without access."""
+    pages = -(-max(array.nbytes, 1) // PAGE)
+    room = mmap.mmap(-1, (pages + 2) * PAGE)
+    start = ctypes.addressof(ctypes.c_char.from_buffer(room))
+    libc = ctypes.CDLL(None, use_errno=True)
+    for page in (0, pages + 1):
+        place = ctypes.c_void_p(start + page * PAGE)
+        if libc.mprotect(place, ctypes.c_size_t(PAGE), ctypes.c_int(0)) != 0:
+            raise OSError(ctypes.get_errno(), "mprotect")
+    kept.append(room)
+    offset = PAGE + (pages * PAGE - array.nbytes if at_end else 0)
+    copy = np.frombuffer(room, array.dtype, array.size, offset).reshape(array.shape)
+    copy[...] = array
+    return copy
+
+
+def check(kernel, n, at_end):
+    mask = masks(67, 300)["half"]
+    w = weights(mask)
+    packed = prepare(
+        encode(w, "csr", mask), n, kernel=kernel, bias=guarded(np.ones(67, np.float32), at_end=at_end)
+    )
+    fields = {
+        name: guarded(getattr(packed.ready, name), at_end=at_end)
+        for name in ("spans", "rows", "counts", "columns", "values")
+    }
+    ready = dataclasses.replace(packed.ready, **fields, spare=[])
+    packed = dataclasses.replace(packed, ready=ready)
+    x = guarded(np.random.default_rng(0).standard_normal((300, n)).astype(np.float32), at_end=at_end)
+    out = guarded(np.zeros((67, n), np.float32), at_end=at_end)
+    residual = guarded(np.ones((67, n), np.float32), at_end=at_end)
+    packed.multiply(x, out=out, residual=residual)
+    assert np.allclose(out, product(w, mask, x) + 2, atol=1e-3), (kernel, n)
+
+
+if __name__ == "__main__":
+    for kernel in ("csr", "grouped"):
+        for n in (3, 16, 17, 130):
+            for at_end in (True, False):
+                check(kernel, n, at_end)
+    probe = guarded(np.zeros(4, np.float32), at_end=True)
+    print("no byte out of bounds", flush=True)
+    ctypes.string_at(probe.ctypes.data + 16, 1)
+    print("the guards do not guard")

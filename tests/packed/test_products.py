@@ -1,0 +1,164 @@
+"""Law 3: every kernel, format, shape and SIMD path gives the product of the kept weights."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from simsparse.formats import encode, make_format
+from simsparse.packed import prepare
+from tests.packed.product_cases import COLUMNS, SHAPES, bound, formats_for, masks, product, weights
+
+KERNELS = ("csr", "grouped")
+OTHER_PATHS = (
+    ("csr", "plain", 3),
+    ("csr", "plain", 15),
+    ("csr", "avx512", 3),
+    ("csr", "avx512", 17),
+    ("grouped", "plain", 3),
+    ("grouped", "avx512", 3),
+)
+
+
+def inputs(k: int, n: int, seed: int = 2) -> NDArray[np.float32]:
+    return np.random.default_rng(seed).standard_normal((k, n)).astype(np.float32)
+
+
+@pytest.mark.parametrize("kernel", [*KERNELS, "dense", "portable", None])
+@pytest.mark.parametrize("n", COLUMNS)
+def test_all_patterns_and_shapes(kernel, n):
+    for shape in SHAPES:
+        x = inputs(shape[1], n)
+        for kind, mask in masks(*shape).items():
+            w = weights(mask)
+            y = prepare(encode(w, "csr", mask), n, kernel=kernel) @ x
+            assert y.dtype == np.float32
+            assert np.all(np.abs(y - product(w, mask, x)) <= bound(w, x)), (shape, kind)
+
+
+@pytest.mark.parametrize(("kernel", "isa", "n"), OTHER_PATHS)
+def test_other_simd_paths(monkeypatch, kernel, isa, n):
+    monkeypatch.setenv("SIMSPARSE_SIMD", isa)
+    x = inputs(300, n)
+    for mask in masks(67, 300).values():
+        w = weights(mask)
+        y = prepare(encode(w, "csr", mask), n, kernel=kernel) @ x
+        assert np.all(np.abs(y - product(w, mask, x)) <= bound(w, x))
+
+
+@pytest.mark.parametrize("kind", ["empty", "full", "thin", "2:4", "4x1"])
+def test_every_format(kind):
+    mask = masks(67, 100)[kind]
+    w, x = weights(mask), inputs(100, 17)
+    names = formats_for(mask)
+    assert len(names) >= 12
+    for name in names:
+        packed = prepare(make_format(name).encode(w, mask), 17)
+        # a format keeps no all-zero bits, but the one −0 of ``weights`` is a weight like any other
+        assert np.all(np.abs(packed @ x - product(w, mask, x)) <= bound(w, x)), name
+        assert packed.packing_s > 0
+
+
+@pytest.mark.parametrize("kernel", [*KERNELS, "dense", "gemv-csr", None])
+def test_nan_and_inf_reach_exactly_the_rows_that_store_their_column(kernel):
+    for n in (1, 3, 17):
+        for mask in masks(67, 300).values():
+            w, x = weights(mask), inputs(300, n)
+            x[7], x[100, 0], x[299, -1] = np.nan, np.inf, -np.inf
+            y = prepare(encode(w, "csr", mask), n, kernel=kernel) @ x
+            expected = product(w, mask, x)
+            assert np.array_equal(np.isnan(y), np.isnan(expected))
+            assert np.array_equal(y == np.inf, expected == np.inf)
+            assert np.array_equal(y == -np.inf, expected == -np.inf)
+
+
+@pytest.mark.parametrize(("kernel", "n"), [("csr", 130), ("csr", 3), ("grouped", 17)])
+def test_threads_change_no_bit(kernel, n):
+    mask = masks(67, 300)["skewed"]
+    w, x = weights(mask), inputs(300, n)
+    one = prepare(encode(w, "csr", mask), n, kernel=kernel) @ x
+    two = prepare(encode(w, "csr", mask), n, kernel=kernel, threads=2)
+    assert np.array_equal(two @ x, one)
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_a_packing_for_n_columns_multiplies_any_number(kernel):
+    mask = masks(67, 300)["half"]
+    w = weights(mask)
+    packed = prepare(encode(w, "csr", mask), 130, kernel=kernel)
+    for n in (0, 1, 16, 17):
+        x = inputs(300, n)
+        assert np.all(np.abs(packed @ x - product(w, mask, x)) <= bound(w, x))
+
+
+@pytest.mark.parametrize("kernel", [*KERNELS, "dense", "gemv-csr"])
+def test_layouts_of_x_and_out(kernel):
+    mask = masks(67, 300)["half"]
+    w, x = weights(mask), inputs(300, 17)
+    packed = prepare(encode(w, "csr", mask), 17, kernel=kernel)
+    expected = packed @ x
+    wide = np.zeros((300, 40), np.float32)
+    wide[:, 5:22] = x
+    frozen = x.copy()
+    frozen.flags.writeable = False
+    for same in (
+        np.asfortranarray(x),
+        wide[:, 5:22],
+        x[::-1].copy()[::-1],
+        frozen,
+        np.repeat(x, 2, 1)[:, ::2],
+    ):
+        assert np.array_equal(packed @ same, expected)
+    framed = np.full((69, 40), 7, np.float32)
+    for out in (
+        framed[1:-1, 5:22],
+        np.full((67, 17), 7, np.float32, order="F"),
+        np.empty((67, 34), np.float32)[:, ::2],
+    ):
+        assert packed.multiply(x, out=out) is out
+        assert np.array_equal(out, expected)
+    framed[1:-1, 5:22] = 7
+    assert np.all(framed == 7)
+
+
+def test_out_may_be_x_itself():
+    mask = masks(67, 67)["half"]
+    w, x = weights(mask), inputs(67, 17)
+    packed = prepare(encode(w, "csr", mask), 17, kernel="csr")
+    expected = packed @ x
+    assert np.array_equal(packed.multiply(x, out=x), expected)
+
+
+@pytest.mark.parametrize("kernel", [*KERNELS, "dense", "gemv-csr", "portable"])
+@pytest.mark.parametrize("activation", [None, "relu", "gelu"])
+def test_epilogue(kernel, activation):
+    from math import erf
+
+    for kind in ("half", "empty", "thin"):
+        mask = masks(67, 300)[kind]
+        w, x, beside = weights(mask), inputs(300, 17), inputs(67, 17, 3)
+        bias = inputs(67, 1, 4)[:, 0]
+        packed = prepare(encode(w, "csr", mask), 17, kernel=kernel, bias=bias, activation=activation)
+        sums = product(w, mask, x) + bias[:, None] + beside
+        act = {
+            None: lambda v: v,
+            "relu": lambda v: np.maximum(v, 0),
+            "gelu": lambda v: v * 0.5 * (1 + np.vectorize(erf)(v / np.sqrt(2))),
+        }[activation]
+        off = 1.2 * bound(w, x) + 1e-6 * (np.abs(sums) + 1)
+        assert np.all(np.abs(packed.multiply(x, residual=beside) - act(sums)) <= off)
+        together = beside.copy()
+        packed.multiply(x, out=together, residual=together)
+        assert np.all(np.abs(together - act(sums)) <= off)
+        alone = act(product(w, mask, x) + bias[:, None])
+        assert np.all(np.abs(packed @ x - alone) <= off)
+
+
+def test_relu_and_gelu_keep_nan():
+    w = np.ones((4, 1), np.float32)
+    x = np.array([[np.nan, np.inf, 1.0]], np.float32)
+    for activation in ("relu", "gelu"):
+        y = prepare(encode(w, "csr"), 3, kernel="csr", activation=activation) @ x
+        assert np.isnan(y[:, 0]).all()
+        assert (y[:, 1] == np.inf).all()
