@@ -120,7 +120,7 @@ def test_nothing_to_simulate_is_an_error_with_the_reason() -> None:
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"on": "a100"}, UnknownNameError, "did you mean a100-80gb"),
+        ({"on": "a100"}, UnknownNameError, "did you mean .*a100-80gb"),
         ({"on": "eie", "format": "csrr"}, UnknownNameError, "did you mean csr"),
         ({"on": "eie", "format": "csr"}, UsageError, r"expected one that eie reads \(csc\), got \"csr\""),
         (
