@@ -32,8 +32,10 @@ def balanced_bounds(costs: NDArray[np.int64], parts: int, *, multiple: int = 1) 
     >>> balanced_bounds(np.array([1, 1, 1, 9]), 2).tolist()
     [0, 3, 4]
     """
-    running = np.cumsum(costs)
+    running = np.concatenate(([0], np.cumsum(costs)))
     aims = running[-1] * np.arange(1, parts) / parts
-    cuts = np.rint((np.searchsorted(running, aims, side="left") + 0.5) / multiple).astype(np.int64) * multiple
+    after = np.searchsorted(running, aims)
+    after -= aims - running[np.maximum(after - 1, 0)] < running[after] - aims  # the nearer of two cuts
+    cuts = np.rint(after / multiple).astype(np.int64) * multiple
     bounds = np.concatenate(([0], np.clip(cuts, 0, costs.size), [costs.size]))
     return np.maximum.accumulate(bounds)

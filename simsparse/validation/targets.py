@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from simsparse.errors import UnknownNameError
-from simsparse.validation import dstc, eie, eyeriss_v1, eyeriss_v2_pe, format_port, scnn, sigma, tensor_core
+from simsparse.validation import (
+    dstc,
+    eie,
+    eyeriss_v1,
+    eyeriss_v2_pe,
+    format_port,
+    gpu_24,
+    scnn,
+    sigma,
+    tensor_core,
+    venom,
+)
 from simsparse.validation.check import Check
 
 TARGETS: Mapping[str, Callable[[], list[Check]]] = {
@@ -17,6 +28,8 @@ TARGETS: Mapping[str, Callable[[], list[Check]]] = {
     "sigma": sigma.checks,
     "dstc": dstc.checks,
     "formats": format_port.checks,
+    "gpu-2:4": gpu_24.checks,
+    "venom-rtx-3090": venom.checks,
 }
 
 
