@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,15 +14,20 @@ from simsparse.errors import ShapeError, UnknownNameError, UnsupportedError, Usa
 from simsparse.formats import format_names
 from simsparse.hardware import HardwareModel
 from simsparse.ir import Layer, Workload
-from simsparse.layer_run import LayerRunner
+from simsparse.layer_run import AUTO, Chosen, LayerRunner
+from simsparse.load.calibration_npz import load_calibration
 from simsparse.load.catalog import load_hardware, load_model
-from simsparse.model_run import AUTO, ModelRun, candidates, run_layers
+from simsparse.load.plan_yaml import ModelPlan, load_plan
+from simsparse.model_run import DenseResults, ModelRun, Outcome, run_layers
 from simsparse.pattern import Pattern, Unstructured, parse_pattern
+from simsparse.pruning.calibration import Calibration
+from simsparse.pruning.mixed import prune_mixed
 from simsparse.pruning.prune import prune as prune_workload
 from simsparse.pruning.pruned import Pruned
 from simsparse.results import LayerResult, Run
 
 BoolArray = NDArray[np.bool_]
+Observer = Callable[[Chosen], None]
 
 
 def simulate(
@@ -30,6 +36,7 @@ def simulate(
     on: str | HardwareModel,
     prune: str | Pattern | None = None,
     criterion: str = "magnitude",
+    calibration: str | Path | Calibration | None = None,
     allocation: str = "uniform",
     skip: Sequence[str] = (),
     format: str = AUTO,  # noqa: A002  (the public word for it)
@@ -40,6 +47,8 @@ def simulate(
     activation_density: float | None = None,
     seed: int = 0,
     engine: str = "compiled",
+    plan: str | Path | ModelPlan | None = None,
+    observe: Observer | None = None,
 ) -> Run:
     """Simulate a model on a machine, beside the best dense execution on the same machine.
 
@@ -56,10 +65,17 @@ def simulate(
         A storage format the machine reads, or ``auto`` for the fastest of them, layer by layer.
     dtype
         One the machine computes in; its default otherwise.
+    calibration
+        What criteria such as ``wanda`` or ``sparsegpt`` know beside weights: an ``.npz`` file, or its arrays.
     weight_density
         Kept share, as another way to write an unstructured pattern.
     activation_density
         Share of nonzero inputs of every product; from the profile where one is used, else 1.
+    plan
+        A plan, or a plan file: formats by layer, and without ``prune`` also its pattern, criterion,
+        allocation and seed.
+    observe
+        Is told of each chosen result with the plan it came from, sparse and baseline.
 
     Raises
     ------
@@ -72,9 +88,20 @@ def simulate(
     pattern = _pattern(prune, weight_density)
     hardware = load_hardware(on) if isinstance(on, str) else on
     _known_format(hardware, format), _known_dtype(hardware, dtype)  # refuse names before any weight is drawn
-    pruned = prune_workload(
-        workload, pattern, criterion=criterion, allocation=allocation, seed=seed, skip=skip
-    )
+    chosen = load_plan(plan) if isinstance(plan, str | Path) else plan or ModelPlan()
+    chosen.check(workload, hardware)
+    if pattern is None and (chosen.prune is not None or chosen.patterns):
+        pruned, allocation = prune_as_planned(workload, chosen, skip), chosen.allocation
+    else:
+        pruned = prune_workload(
+            workload,
+            pattern,
+            criterion=criterion,
+            calibration=load_calibration(calibration),
+            allocation=allocation,
+            seed=seed,
+            skip=skip,
+        )
     return simulate_pruned(
         pruned,
         on=hardware,
@@ -84,6 +111,8 @@ def simulate(
         engine=engine,
         allocation=allocation,
         asked_model=model if isinstance(model, str) else "",
+        formats=chosen.formats,
+        observe=observe,
     )
 
 
@@ -97,6 +126,8 @@ def simulate_pruned(
     engine: str = "compiled",
     allocation: str = "uniform",
     asked_model: str = "",
+    formats: Mapping[str, str] | None = None,
+    observe: Observer | None = None,
 ) -> Run:
     """Simulate an already pruned workload; `simulate` with the first half done, so that masks can be shared.
 
@@ -107,19 +138,64 @@ def simulate_pruned(
     UnsupportedError
         If nothing in the model can be simulated on the machine.
     """
-    hardware = load_hardware(on) if isinstance(on, str) else on
-    workload = pruned.workload
+    settings = model_run(
+        pruned,
+        load_hardware(on) if isinstance(on, str) else on,
+        format=format,
+        dtype=dtype,
+        activation_density=activation_density,
+        engine=engine,
+        formats=formats,
+        observe=observe,
+    )
+    return finished_run(settings, run_layers(settings), allocation=allocation, asked_model=asked_model)
+
+
+def model_run(
+    pruned: Pruned,
+    hardware: HardwareModel,
+    *,
+    format: str = AUTO,  # noqa: A002  (the public word for it)
+    dtype: str | None = None,
+    activation_density: float | None = None,
+    engine: str = "compiled",
+    formats: Mapping[str, str] | None = None,
+    dense: DenseResults | None = None,
+    observe: Observer | None = None,
+) -> ModelRun:
+    """The run of a pruned workload on a machine, checked and ready to be executed, alone or with others.
+
+    Raises
+    ------
+    UsageError
+        If a name or number cannot be used.
+    """
     if activation_density is not None and not 0.0 <= activation_density <= 1.0:
         raise UsageError(f"activation-density: expected 0 to 1, got {activation_density:g}")
-    settings = ModelRun(
+    return ModelRun(
         hardware=hardware,
         pruned=pruned,
         format=_known_format(hardware, format),
         activation_density=activation_density,
         seed=pruned.seed,
-        runner=LayerRunner(hardware=hardware, dtype=_known_dtype(hardware, dtype), engine=engine),
+        runner=LayerRunner(
+            hardware=hardware, dtype=_known_dtype(hardware, dtype), engine=engine, observe=observe
+        ),
+        formats=formats or {},
+        dense={} if dense is None else dense,
     )
-    pairs, unsupported = run_layers(settings)
+
+
+def finished_run(settings: ModelRun, outcome: Outcome, *, allocation: str, asked_model: str = "") -> Run:
+    """The run that the results of all layers make.
+
+    Raises
+    ------
+    UnsupportedError
+        If nothing in the model could be simulated on the machine.
+    """
+    pairs, unsupported = outcome
+    workload, hardware = settings.pruned.workload, settings.hardware
     if workload.macs and not any(result.cost.macs_dense for result, _ in pairs):
         reasons = "; ".join(dict.fromkeys(part.reason for part in unsupported))
         raise UnsupportedError(f"{workload.name} on {hardware.name}: no layer can be simulated ({reasons})")
@@ -159,8 +235,24 @@ def simulate_layer(
         return runner.vector(shape)
     weights = WeightOperand(shape.m, shape.k, _as_mask(weights_mask))
     inputs = ActivationOperand(shape, density=activation_density, seed=seed, mask=_as_mask(activations_mask))
-    names = candidates(machine, _known_format(machine, format), weights)
+    names = runner.candidates(_known_format(machine, format), weights)
     return runner.product(shape, weights, inputs, names, None)
+
+
+def prune_as_planned(workload: Workload, plan: ModelPlan, skip: Sequence[str] = ()) -> Pruned:
+    """``workload`` pruned in the patterns of a plan.
+
+    Raises
+    ------
+    PatternError
+        If a pattern does not apply to its layer.
+    """
+    pattern = None if plan.prune is None else parse_pattern(plan.prune)
+    options = {"criterion": plan.criterion, "allocation": plan.allocation, "seed": plan.seed, "skip": skip}
+    if not plan.patterns:
+        return prune_workload(workload, pattern, **options)  # type: ignore[arg-type]
+    patterns = {name: parse_pattern(text) for name, text in plan.patterns.items()}
+    return prune_mixed(workload, patterns, pattern, **options)  # type: ignore[arg-type]
 
 
 def _known_format(hardware: HardwareModel, name: str) -> str:

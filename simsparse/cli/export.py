@@ -26,6 +26,7 @@ def export(
     *,
     prune: o.Prune = None,
     criterion: o.Criterion = "magnitude",
+    calibration: o.CalibrationFile = None,
     allocation: o.Allocation = "uniform",
     skip: o.Skip = (),
     batch: o.Batch = None,
@@ -35,6 +36,7 @@ def export(
     """Write a pruned model as ONNX; weights are seeded, the removed ones are zero."""
     import numpy as np
 
+    from simsparse.load.calibration_npz import load_calibration
     from simsparse.load.lower import lower
     from simsparse.load.onnx_export import export_onnx
     from simsparse.pattern import parse_pattern
@@ -43,7 +45,15 @@ def export(
     pattern = None if prune is None else parse_pattern(prune)
     graph = _graph(model, batch=batch, seq=seq)
     workload = lower(graph)
-    pruned = choose(workload, pattern, criterion=criterion, allocation=allocation, skip=skip, seed=seed)
+    pruned = choose(
+        workload,
+        pattern,
+        criterion=criterion,
+        calibration=load_calibration(calibration),
+        allocation=allocation,
+        skip=skip,
+        seed=seed,
+    )
     layers = {layer.name: layer for layer in workload.layers}
 
     def weights(name: str) -> NDArray[np.float32]:

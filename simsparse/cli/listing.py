@@ -76,9 +76,9 @@ def _profiles() -> list[Entry]:
 
 
 def _criteria() -> list[Entry]:
-    from simsparse.pruning.criteria import CRITERIA
+    from simsparse.pruning.criteria import criteria
 
-    return [(name, criterion.about) for name, criterion in CRITERIA.items()]
+    return list(criteria().items())
 
 
 def _allocations() -> list[Entry]:

@@ -21,6 +21,13 @@ Prune = Annotated[
     ),
 ]
 Criterion = Annotated[str, Parameter("--criterion", help="Which weights go (simsparse list criteria).")]
+CalibrationFile = Annotated[
+    Path | None,
+    Parameter(
+        "--calibration",
+        help="An .npz with what wanda, sparsegpt and others need: <layer>/inputs, gram, gradients, mask …",
+    ),
+]
 Allocation = Annotated[
     str,
     Parameter(

@@ -17,6 +17,7 @@ def simulate(
     on: o.On,
     prune: o.Prune = None,
     criterion: o.Criterion = "magnitude",
+    calibration: o.CalibrationFile = None,
     allocation: o.Allocation = "uniform",
     skip: o.Skip = (),
     format: o.Format = "auto",  # noqa: A002  (the public word for it)
@@ -45,6 +46,7 @@ def simulate(
         on=hardware,
         prune=prune,
         criterion=criterion,
+        calibration=calibration,
         allocation=allocation,
         skip=skip,
         format=format,

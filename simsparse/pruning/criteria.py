@@ -1,42 +1,18 @@
-"""Which weights go first: a criterion gives each weight a saliency, and the smallest are removed.
-
-The seam for others: a `Criterion` is a name, a line for people and one function
-``score(layer, weights, seed)`` that gives float32 scores ``(m, k)``, not negative, larger is kept longer.
-``weights`` is a function, so a criterion that needs none costs none; an array it gives may be overwritten if
-it is writeable, and is read-only where others still need it. What a criterion needs beyond weights it closes
-over: first-order Taylor |w·g| holds gradients by layer name, OBD holds the diagonal of the Hessian, Wanda
-|w|·‖x‖ the norms of the inputs; such a function returns a `Criterion`, which `simsparse.pruning.prune.prune`
-takes as it is. One that needs no data is entered in ``CRITERIA`` and so gets a name on the command line.
-"""
+"""The criteria by name: those that look at weights alone, and those that need calibration data."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
-from simsparse.errors import UnknownNameError
+from simsparse.errors import UnknownNameError, UsageError
 from simsparse.ir import Layer
 from simsparse.pruning.arrays import Scores
+from simsparse.pruning.calibration import Calibration
+from simsparse.pruning.criterion import Criterion, Weights
+from simsparse.pruning.data_criteria import DATA_CRITERIA
 from simsparse.pruning.weights import layer_generator
 
-Weights = Callable[[], NDArray[Any]]
 _RANDOM_STREAM = 1  # keeps random scores independent of the weights drawn from the same seed
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Criterion:
-    """A saliency; ``score(layer, weights, seed)`` gives non-negative float32 scores ``(m, k)``."""
-
-    name: str
-    about: str
-    score: Callable[[Layer, Weights, int], Scores]
-
-    def __str__(self) -> str:
-        return self.name
 
 
 def _magnitude(layer: Layer, weights: Weights, seed: int) -> Scores:  # noqa: ARG001
@@ -53,19 +29,39 @@ RANDOM = Criterion(name="random", about="a seeded draw: all weights are equal", 
 CRITERIA = {criterion.name: criterion for criterion in (MAGNITUDE, RANDOM)}
 
 
-def find_criterion(criterion: str | Criterion) -> Criterion:
-    """The criterion of that name; a `Criterion` passes through.
+def criteria() -> dict[str, str]:
+    """Every criterion's name, and a line about it."""
+    with_data = {name: f"{criterion.about} (--calibration)" for name, criterion in DATA_CRITERIA.items()}
+    return {name: criterion.about for name, criterion in CRITERIA.items()} | with_data
+
+
+def find_criterion(criterion: str | Criterion, data: Calibration | None = None) -> Criterion:
+    """The criterion of that name, looking at ``data`` if it needs any; a `Criterion` passes through.
 
     Raises
     ------
     UnknownNameError
         If there is none of that name.
+    UsageError
+        If it needs data and there are none, or the other way round.
 
     >>> find_criterion("magnitude").about
     '|w|: the smallest weights go'
     """
     if isinstance(criterion, Criterion):
         return criterion
+    if criterion in DATA_CRITERIA:
+        if data is None:
+            raise UsageError(
+                f"criterion {criterion}: expected calibration data, got none (--calibration FILE.npz;"
+                " simsparse measure --capture FILE.npz records one)"
+            )
+        return DATA_CRITERIA[criterion].with_data(data)
     if criterion not in CRITERIA:
-        raise UnknownNameError("criterion", criterion, CRITERIA)
+        raise UnknownNameError("criterion", criterion, criteria())
+    if data is not None:
+        raise UsageError(
+            "calibration: expected a criterion that looks at data"
+            f" ({', '.join(DATA_CRITERIA)}), got {criterion}"
+        )
     return CRITERIA[criterion]

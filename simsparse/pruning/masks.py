@@ -88,6 +88,23 @@ def prune_matrix(
     return expand(top_mask(totals, kept_count(1.0 - wanted, totals.size)), tile, array.shape)
 
 
+def prune_rows(scores: NDArray[Any], sparsity: float, *, name: str = "scores") -> Mask:
+    """The mask (m, k) that keeps the ``round((1 - sparsity) · k)`` largest scores of each row.
+
+    Ties go to the lower index; errors as in `prune_matrix`.
+
+    >>> prune_rows(np.array([[9.0, 8.0], [1.0, 2.0]]), 0.5)
+    array([[ True, False],
+           [False,  True]])
+    """
+    array = checked_scores(scores, name)
+    keep = kept_count(1.0 - sparsity, array.shape[1])
+    order = np.argsort(-array, axis=1, kind="stable")
+    mask = np.zeros(array.shape, np.bool_)
+    np.put_along_axis(mask, order[:, :keep], True, axis=1)
+    return mask
+
+
 def _fixed(scores: NDArray[Any], pattern: Dense | NM | VNM) -> Mask:
     match pattern:
         case Dense():

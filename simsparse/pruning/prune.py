@@ -10,11 +10,14 @@ from simsparse.ir import Layer, Workload
 from simsparse.pattern import NM, VNM, Dense, Head, Pattern, Unstructured
 from simsparse.pruning import notes
 from simsparse.pruning.allocation import ALLOCATIONS, erk, uniform
-from simsparse.pruning.criteria import Criterion, find_criterion
+from simsparse.pruning.calibration import Calibration
+from simsparse.pruning.criteria import find_criterion
+from simsparse.pruning.criterion import Criterion
 from simsparse.pruning.global_threshold import global_threshold
+from simsparse.pruning.matrix import matrix_options
 from simsparse.pruning.profile import Profile
 from simsparse.pruning.profiles import find_profile, profile_names
-from simsparse.pruning.pruned import Pruned, layer_scores, matrix_options, spare_weights
+from simsparse.pruning.pruned import Pruned, layer_scores, spare_weights
 from simsparse.pruning.tiles import Tile, TilePattern, tile_of
 
 Allocation = str | Mapping[str, float]
@@ -26,6 +29,7 @@ def prune(
     pattern: Pattern | None = None,
     *,
     criterion: str | Criterion = "magnitude",
+    calibration: Calibration | None = None,
     allocation: Allocation = "uniform",
     seed: int = 0,
     skip: Sequence[str] = (),
@@ -39,7 +43,10 @@ def prune(
     Parameters
     ----------
     pattern
-        None or dense leaves the zeros that the model brought; None with a profile means unstructured.
+        None or dense leaves the zeros that the model brought; None with a profile means unstructured, None
+        with criterion ``given`` the masks of the calibration data as they are.
+    calibration
+        What criteria such as ``wanda`` know about each layer besides its weights.
     allocation
         ``uniform``, ``erk``, ``global``, a profile's name, or a table of sparsities by layer name.
     skip
@@ -54,14 +61,19 @@ def prune(
     PatternError
         If the pattern does not apply to a layer, or to none.
     """
-    chosen = find_criterion(criterion)
+    chosen = find_criterion(criterion, calibration)
     profile = _profile(allocation, workload)
     unused_number = profile if pattern is not None else None
     if pattern is None and profile is not None:
         pattern = Unstructured(1.0 - (profile.overall_density or 0.0))
     if pattern is None or isinstance(pattern, Dense):
         return Pruned(
-            workload=workload, pattern=Dense(), criterion=chosen, seed=seed, densities={}, profile=profile
+            workload=workload,
+            pattern=Dense(),
+            criterion=chosen,
+            seed=seed,
+            densities=_with_own_masks(chosen, workload, skip),
+            profile=profile,
         )
     kept_dense = _skipped(workload, skip)
     candidates = [la for la in workload.layers if la.kind.has_weights and la.name not in kept_dense]
@@ -99,6 +111,22 @@ def is_depthwise(layer: Layer) -> bool:
         and layer.groups == conv.in_channels
         and layer.k == conv.kernel_height * conv.kernel_width
     )
+
+
+def _with_own_masks(criterion: Criterion, workload: Workload, skip: Sequence[str]) -> dict[str, float]:
+    """Densities of the layers whose mask the criterion brings."""
+    if criterion.own_masks is None:
+        return {}
+    left_out = _skipped(workload, skip)
+    masks = {
+        layer.name: criterion.own_masks(layer)
+        for layer in workload.layers
+        if layer.kind.has_weights and layer.name not in left_out
+    }
+    found = {name: float(mask.mean()) for name, mask in masks.items() if mask is not None}
+    if not found:
+        raise UsageError(f"criterion {criterion}: expected masks for layers of {workload.name}, got none")
+    return found
 
 
 def _profile(allocation: Allocation, workload: Workload) -> Profile | None:

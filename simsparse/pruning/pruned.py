@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from simsparse.errors import ShapeError
 from simsparse.ir import Layer, Workload
-from simsparse.pattern import NM, VNM, Pattern
+from simsparse.pattern import NM, VNM, Dense, Pattern, Unstructured
 from simsparse.pruning.arrays import Mask, Scores
-from simsparse.pruning.criteria import Criterion, Weights
-from simsparse.pruning.masks import prune_matrix
+from simsparse.pruning.criterion import Criterion, Weights
+from simsparse.pruning.masks import prune_matrix, prune_rows
+from simsparse.pruning.matrix import matrix_options
 from simsparse.pruning.profile import Profile
 from simsparse.pruning.weights import seeded_weights
 
@@ -66,18 +67,6 @@ def layer_scores(layer: Layer, criterion: Criterion, weights: Weights, seed: int
     return scores
 
 
-def matrix_options(layer: Layer) -> dict[str, Any]:
-    """What `prune_matrix` and `tile_of` need to know about a layer besides its shape."""
-    positions = layer.conv.kernel_height * layer.conv.kernel_width if layer.conv else 1
-    return {
-        "heads": layer.heads,
-        "head_axis": layer.head_axis,
-        "kernel_positions": positions,
-        "groups": layer.groups,
-        "name": f"layer {layer.name}",
-    }
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pruned:
     """What is kept of a workload's weights, made on demand: peak memory is 2 to 3 times the largest layer.
@@ -98,6 +87,15 @@ class Pruned:
     profile: Profile | None = None
     _sparsities: dict[str, float] = field(default_factory=dict, init=False, compare=False, repr=False)
 
+    @property
+    def asked(self) -> str:
+        """The pattern of the whole, as a person reads it."""
+        return str(self.pattern)
+
+    def pattern_of(self, layer: Layer) -> Pattern:  # noqa: ARG002  (the same in all, here)
+        """The pattern asked for in ``layer``."""
+        return self.pattern
+
     def weights(self, layer: Layer) -> NDArray[np.float32]:
         """Weights ``(m, k)`` before pruning: the model's own, or seeded ones."""
         return layer_weights(self.workload, layer, self.seed)
@@ -109,8 +107,12 @@ class Pruned:
         return self._mask(layer, lambda: spare_weights(self.workload, layer, self.seed))
 
     def weights_and_mask(self, layer: Layer) -> tuple[NDArray[np.float32], Mask | None]:
-        """Both at once, which draws or loads the weights once only."""
+        """Both at once, which draws or loads the weights once only; a criterion that repairs changes them."""
         weights = self.weights(layer)
+        repair = self.criterion.repair
+        if repair is not None and layer.name in self.densities:
+            repaired, mask = repair(layer, weights, self.pattern, 1.0 - self.densities[layer.name])
+            return repaired, self._remembered(layer, self._with_own_zeros(layer, mask, lambda: weights))
         return weights, self._mask(layer, lambda: _read_only(weights))
 
     def sparsity_of(self, layer: Layer) -> float:
@@ -124,16 +126,27 @@ class Pruned:
         return None if self.profile is None else self.profile.activation_density(layer)
 
     def _mask(self, layer: Layer, weights: Weights) -> Mask | None:
-        mask = self._pattern_mask(layer, weights) if layer.name in self.densities else None
-        if layer.name in self.workload.weights:
-            mask = _without_zeros(mask, weights())
+        mask = self._chosen(layer, weights) if layer.name in self.densities else None
+        return self._remembered(layer, self._with_own_zeros(layer, mask, weights))
+
+    def _with_own_zeros(self, layer: Layer, mask: Mask | None, weights: Weights) -> Mask | None:
+        return _without_zeros(mask, weights()) if layer.name in self.workload.weights else mask
+
+    def _remembered(self, layer: Layer, mask: Mask | None) -> Mask | None:
         self._sparsities[layer.name] = 0.0 if mask is None else 1.0 - int(np.count_nonzero(mask)) / mask.size
         return mask
 
-    def _pattern_mask(self, layer: Layer, weights: Weights) -> Mask:
-        scores = layer_scores(layer, self.criterion, weights, self.seed)
-        sparsity = None if isinstance(self.pattern, NM | VNM) else 1.0 - self.densities[layer.name]
-        return prune_matrix(scores, self.pattern, sparsity=sparsity, **matrix_options(layer))
+    def _chosen(self, layer: Layer, weights: Weights) -> Mask | None:
+        criterion, sparsity = self.criterion, 1.0 - self.densities[layer.name]
+        if criterion.own_masks is not None and isinstance(self.pattern, Dense):
+            return criterion.own_masks(layer)
+        if criterion.repair is not None:
+            return criterion.repair(layer, weights().astype(np.float32), self.pattern, sparsity)[1]
+        scores = layer_scores(layer, criterion, weights, self.seed)
+        if criterion.per_row and isinstance(self.pattern, Unstructured):
+            return prune_rows(scores, sparsity, name=f"layer {layer.name}")
+        number = None if isinstance(self.pattern, NM | VNM) else sparsity
+        return prune_matrix(scores, self.pattern, sparsity=number, **matrix_options(layer))
 
 
 def _without_zeros(mask: Mask | None, weights: NDArray[np.float32]) -> Mask | None:

@@ -9,7 +9,8 @@ from scipy import stats
 
 from simsparse.errors import UnknownNameError
 from simsparse.ir import gemm_layer
-from simsparse.pruning.criteria import CRITERIA, Criterion, find_criterion
+from simsparse.pruning.criteria import CRITERIA, find_criterion
+from simsparse.pruning.criterion import Criterion
 from simsparse.pruning.weights import seeded_weights
 
 LAYER = gemm_layer("a", 60, 70, 1)

@@ -23,7 +23,7 @@ from simsparse.pattern import (
     Unstructured,
     parse_pattern,
 )
-from simsparse.pruning.criteria import Criterion
+from simsparse.pruning.criterion import Criterion
 from simsparse.pruning.masks import prune_matrix
 from simsparse.pruning.prune import is_depthwise, prune
 from simsparse.pruning.pruned import Pruned
@@ -264,7 +264,7 @@ def test_wrong_names_are_told(small: Workload) -> None:
     with pytest.raises(UnknownNameError, match=r'allocation: .* got "unifrom" \(did you mean uniform'):
         prune(small, Unstructured(0.5), allocation="unifrom")
     with pytest.raises(UnknownNameError, match="criterion"):
-        prune(small, Unstructured(0.5), criterion="taylor")
+        prune(small, Unstructured(0.5), criterion="tailor")
     with pytest.raises(UsageError, match="profile scnn: expected a model with the layers of AlexNet"):
         prune(small, Unstructured(0.5), allocation="scnn")
 
