@@ -8,6 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from simsparse.ir import Unsupported
+from simsparse.load.facts import machine_facts
 from simsparse.model_run import ModelRun, Pair
 from simsparse.pattern import Dense
 from simsparse.results import Cost, LayerResult, Run
@@ -51,6 +52,7 @@ def assemble(
         approximations=tuple(dict.fromkeys(notes)),
         unsupported=tuple(unsupported),
         versions=_versions(),
+        machine=machine_facts(hardware, runner.dtype),
     )
 
 
@@ -58,7 +60,7 @@ def _pattern_found(settings: ModelRun) -> tuple[str, tuple[str, ...]]:
     """The run's pattern, and a note on what was detected; sparsities of one kind count together."""
     kinds = Counter(str(found).split(":0.")[0] for found in settings.detected.values())
     if not kinds:
-        return str(settings.pruned.pattern), ()
+        return settings.pruned.asked, ()
     listed = ", ".join(f"{kind} in {count}" for kind, count in kinds.most_common())
     first = kinds.most_common(1)[0][0]
     members = [str(found) for found in settings.detected.values() if str(found).split(":0.")[0] == first]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -19,26 +19,45 @@ from simsparse.formats.base import SparseFormat
 from simsparse.hardware import DTYPE_BITS, FormatSupport, HardwareModel
 from simsparse.ir import Layer
 from simsparse.pattern import Pattern
-from simsparse.plan import TICKS_PER_CYCLE
+from simsparse.plan import TICKS_PER_CYCLE, IntArray
 from simsparse.results import Cost, Counts, Execution, LayerResult
 
 LAUNCH, IMBALANCE, LATENCY, COMPUTE, DECODE = "launch", "imbalance", "latency", "compute", "decode"
 _BALANCED = 0.75
 """Below this mean-to-busiest ratio a compute-bound layer is called imbalanced."""
+AUTO = "auto"
+"""The format name that means the fastest the machine reads, layer by layer."""
+LOAD_STEPS = 21
+"""Quantiles that stand for the distribution of busy time over the units."""
 _BUSY = 0.5
 """A layer none of whose resources is busy longer than this share of its time is bound by latency."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Chosen:
+    """A layer's result with the plan it came from, and the task where the layer is a product."""
+
+    layer: Layer
+    result: LayerResult
+    planned: LayerPlan
+    task: LayerTask | None
+
+
+Tried = dict[SparseFormat, "Chosen | str"]
+"""What came of one layer on one machine, with the same operands, in each format so far; or why nothing did."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LayerRunner:
     """Runs layers on one machine, in one dtype, on one engine; ``notes`` collects approximations met on the
-    way.
+    way. ``observe`` is told of each result that was chosen, sparse or baseline.
     """
 
     hardware: HardwareModel
     dtype: str
     engine: str = "compiled"
     notes: dict[str, None] = field(default_factory=dict)
+    observe: Callable[[Chosen], None] | None = None
 
     def product(
         self,
@@ -49,30 +68,45 @@ class LayerRunner:
         pattern: Pattern | None,
         *,
         ignore_capacity: bool = False,
+        tried: Tried | None = None,
     ) -> LayerResult:
         """The fastest result of a matrix product over those of ``formats`` that can hold and run it.
+
+        ``tried`` remembers results from one call to the next, for the same layer, machine and operands.
 
         Raises
         ------
         UnsupportedError
             If none of the formats can; the message gives the last reason.
         """
-        best: tuple[LayerResult, Sequence[str]] | None = None
+        best: Chosen | None = None
         reason = f"none of {', '.join(formats)} can hold this layer's weights"
+        tried = {} if tried is None else tried
         for candidate, support in self._applicable(formats, weights, pattern):
-            try:
-                result, notes = self._run_product(
+            if candidate not in tried:
+                tried[candidate] = self._try_product(
                     layer, weights, activations, candidate, support, ignore_capacity
                 )
-            except UnsupportedError as error:
-                reason = str(error)
+            found = tried[candidate]
+            if isinstance(found, str):
+                reason = found
                 continue
-            if best is None or (result.time_s, result.energy_j) < (best[0].time_s, best[0].energy_j):
-                best = result, notes
+            if best is None or _rank(found.result) < _rank(best.result):
+                best = found
         if best is None:
             raise UnsupportedError(reason)
-        self.notes.update(dict.fromkeys(best[1]))
-        return best[0]
+        return self._chosen(best)
+
+    def candidates(self, chosen: str, weights: WeightOperand) -> tuple[str, ...]:
+        """Formats to try: the chosen one, or all; weights that lost nothing are dense where the machine can
+        hold that.
+        """
+        formats = self.hardware.formats
+        if weights.mask is None and "dense" in formats:
+            return ("dense",)
+        if chosen != AUTO:
+            return (chosen,)
+        return tuple(name for name, support in formats.items() if support.role != "unpack")
 
     def vector(self, layer: Layer) -> LayerResult:
         """A layer without a matrix product.
@@ -83,8 +117,14 @@ class LayerRunner:
             If the machine has no unit for it.
         """
         planned = plan_vector(layer, self.hardware, self.dtype)
-        self.notes.update(dict.fromkeys(planned.notes))
-        return self._result(layer, planned, None, 1.0, "")
+        result = self._result(layer, planned, None, 1.0, "")
+        return self._chosen(Chosen(layer=layer, result=result, planned=planned, task=None))
+
+    def _chosen(self, found: Chosen) -> LayerResult:
+        self.notes.update(dict.fromkeys(found.planned.notes))
+        if self.observe is not None:
+            self.observe(found)
+        return found.result
 
     def _applicable(
         self, formats: Sequence[str], weights: WeightOperand, pattern: Pattern | None
@@ -99,7 +139,7 @@ class LayerRunner:
                 continue
             yield candidate, support
 
-    def _run_product(
+    def _try_product(
         self,
         layer: Layer,
         weights: WeightOperand,
@@ -107,9 +147,9 @@ class LayerRunner:
         candidate: SparseFormat,
         support: FormatSupport,
         ignore_capacity: bool,
-    ) -> tuple[LayerResult, Sequence[str]]:
+    ) -> Chosen | str:
         stored = weights if layer.kind.has_weights else WeightOperand(1, 1)
-        footprint = candidate.footprint(stored.dense_mask, value_bits=DTYPE_BITS[self.dtype])
+        footprint = stored.footprint(candidate, DTYPE_BITS[self.dtype])
         task = LayerTask(
             layer=layer,
             hardware=self.hardware,
@@ -121,9 +161,12 @@ class LayerRunner:
             dtype=self.dtype,
             ignore_capacity=ignore_capacity,
         )
-        planned = plan_layer(task)
-        result = self._result(layer, planned, weights, activations.density, _short(candidate))
-        return result, planned.notes
+        try:
+            planned = plan_layer(task)
+            result = self._result(layer, planned, weights, activations.density, _short(candidate))
+        except UnsupportedError as error:
+            return str(error)
+        return Chosen(layer=layer, result=result, planned=planned, task=task)
 
     def _result(
         self,
@@ -157,6 +200,7 @@ class LayerRunner:
             utilisation=planned.macs_done / peak if peak else 0.0,
             bound_cycles=_bound_ticks(ran) * ran.repeat / TICKS_PER_CYCLE,
             balance=float(busy.mean() / busy.max()) if busy.size and busy.max() else 1.0,
+            unit_load=_unit_load(busy),
             counts=counts,
             cost=Cost(
                 time_s=time_s,
@@ -172,6 +216,17 @@ class LayerRunner:
                 macs_skipped=planned.macs_skipped,
             ),
         )
+
+
+def _rank(result: LayerResult) -> tuple[float, float]:
+    return result.time_s, result.energy_j
+
+
+def _unit_load(busy: IntArray) -> tuple[float, ...]:
+    if busy.size < 2 or not busy.any():
+        return ()
+    steps = np.linspace(0.0, 1.0, min(busy.size, LOAD_STEPS))
+    return tuple(float(value) for value in np.quantile(busy / busy.mean(), steps))
 
 
 def _short(candidate: SparseFormat) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,10 @@ from simsparse.assemble import assemble
 from simsparse.dataflows.task import ActivationOperand, WeightOperand
 from simsparse.errors import ShapeError, UnknownNameError, UnsupportedError, UsageError
 from simsparse.formats import format_names
-from simsparse.hardware import HardwareModel
+from simsparse.hardware import DTYPE_BITS, HardwareModel
 from simsparse.ir import Layer, Workload
 from simsparse.layer_run import AUTO, Chosen, LayerRunner
-from simsparse.load.calibration_npz import load_calibration
+from simsparse.load.calibration_npz import load_calibration, read_densities
 from simsparse.load.catalog import load_hardware, load_model
 from simsparse.load.plan_yaml import ModelPlan, load_plan
 from simsparse.model_run import DenseResults, ModelRun, Outcome, run_layers
@@ -24,8 +25,12 @@ from simsparse.pruning.calibration import Calibration
 from simsparse.pruning.mixed import prune_mixed
 from simsparse.pruning.prune import prune as prune_workload
 from simsparse.pruning.pruned import Pruned
+from simsparse.pruning.training import training_bytes, training_step
 from simsparse.results import LayerResult, Run
+from simsparse.units import si
 
+INFERENCE, TRAIN = "inference", "train"
+PHASES = (INFERENCE, TRAIN)
 BoolArray = NDArray[np.bool_]
 Observer = Callable[[Chosen], None]
 
@@ -45,6 +50,10 @@ def simulate(
     seq: int | None = None,
     weight_density: float | None = None,
     activation_density: float | None = None,
+    activations: str | Path | Mapping[str, float] | None = None,
+    phase: str = "inference",
+    optimizer: str = "adam",
+    gradient_density: float = 1.0,
     seed: int = 0,
     engine: str = "compiled",
     plan: str | Path | ModelPlan | None = None,
@@ -71,6 +80,12 @@ def simulate(
         Kept share, as another way to write an unstructured pattern.
     activation_density
         Share of nonzero inputs of every product; from the profile where one is used, else 1.
+    activations
+        Measured densities of inputs by layer name, or a capture file; layers it does not name are as without.
+    phase
+        ``inference``, or ``train`` for one training step: forward, both backward products, the update.
+    optimizer, gradient_density
+        For ``train``: ``sgd``, ``momentum`` or ``adam``; the share of non-zeros in the gradients of outputs.
     plan
         A plan, or a plan file: formats by layer, and without ``prune`` also its pattern, criterion,
         allocation and seed.
@@ -102,6 +117,15 @@ def simulate(
             seed=seed,
             skip=skip,
         )
+    if activations is not None:
+        pruned = with_activations(pruned, activations)
+    if phase not in PHASES:
+        raise UnknownNameError("phase", phase, PHASES)
+    if phase == TRAIN:
+        pruned = training_step(pruned, optimizer=optimizer, gradient_density=gradient_density)
+        held = training_bytes(workload, DTYPE_BITS[_known_dtype(hardware, dtype)], optimizer)
+        listed = ", ".join(f"{what} {si(size, 'B')}" for what, size in held.items())
+        pruned = replace(pruned, notes=(*pruned.notes, f"training memory, dense: {listed}"))
     return simulate_pruned(
         pruned,
         on=hardware,
@@ -237,6 +261,31 @@ def simulate_layer(
     inputs = ActivationOperand(shape, density=activation_density, seed=seed, mask=_as_mask(activations_mask))
     names = runner.candidates(_known_format(machine, format), weights)
     return runner.product(shape, weights, inputs, names, None)
+
+
+def with_activations(pruned: Pruned, activations: str | Path | Mapping[str, float]) -> Pruned:
+    """``pruned`` with measured densities of inputs, from a capture file or by layer name.
+
+    Raises
+    ------
+    FileError
+        If the file cannot be read.
+    UsageError
+        If a density is out of range, or no layer of the model is named.
+    """
+    densities = activations if isinstance(activations, Mapping) else read_densities(activations)
+    source = "activations" if isinstance(activations, Mapping) else str(activations)
+    products = {layer.name for layer in pruned.workload.layers if layer.kind.is_product}
+    found = {name: density for name, density in densities.items() if name in products}
+    if not found:
+        raise UsageError(
+            f"{source}: expected densities of layers of {pruned.workload.name}, got none"
+            " (capture them from the same model with simsparse measure --capture)"
+        )
+    for name, density in found.items():
+        if not 0.0 <= density <= 1.0:
+            raise UsageError(f"{source}: layer {name}: expected a density of 0 to 1, got {density:g}")
+    return replace(pruned, activations=found)
 
 
 def prune_as_planned(workload: Workload, plan: ModelPlan, skip: Sequence[str] = ()) -> Pruned:

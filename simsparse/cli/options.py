@@ -59,6 +59,22 @@ WeightDensity = Annotated[
 ActivationDensity = Annotated[
     float | None, Parameter("--activation-density", help="Share of activations that are not zero, 0 to 1.")
 ]
+ActivationsFile = Annotated[
+    Path | None,
+    Parameter(
+        "--activations", help="Densities of activations by layer: an .npz that measure --capture wrote."
+    ),
+]
+Phase = Annotated[
+    Literal["inference", "train"],
+    Parameter("--phase", help="train simulates one step: forward, backward, update."),
+]
+Optimizer = Annotated[
+    Literal["sgd", "momentum", "adam"], Parameter("--optimizer", help="Whose state a training step moves.")
+]
+GradientDensity = Annotated[
+    float, Parameter("--gradient-density", help="Share of gradients of outputs that is not zero, 0 to 1.")
+]
 Seed = Annotated[int, Parameter("--seed", help="Seed of weights and masks that the model does not bring.")]
 Engine = Annotated[
     Literal["compiled", "simpy"],

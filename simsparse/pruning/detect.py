@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simsparse.errors import ShapeError
+from simsparse.kernels.count_mask import widest_group
+from simsparse.kernels.mask_scan import has_uniform_tiles, stray_zeros
 from simsparse.kernels.mask_tiles import tile_sums
 from simsparse.pattern import NM, VNM, Block, Channel, Dense, Filter, Pattern, Unstructured
 from simsparse.pruning.arrays import Mask
@@ -39,6 +41,9 @@ VECTORS = (128, 64, 32, 16, 8, 4)
 _CHANCE = log(1e-6)
 _CLUSTERED = 0.9  # share of zeros in empty tiles, and of kept weights in the others
 _FULL = 0.9  # density ÷ (N/M) from which N:M is what the mask was made for
+_SMALL_BLOCKS = ((2, 2), (4, 1), (1, 4))
+"""Each block that has several rows or columns is made of one of these, and has no fewer stray zeros."""
+_FIRST_ROWS = 16  # enough to rule N:M out: the fullest group only gets fuller
 
 
 def detect_pattern(mask: Mask, *, kernel_positions: int = 1, groups: int = 1) -> Pattern:
@@ -81,24 +86,34 @@ def detect_pattern(mask: Mask, *, kernel_positions: int = 1, groups: int = 1) ->
 
 
 def _block(mask: Mask) -> Block | None:
+    kept = int(np.count_nonzero(mask))
+    # what 90 % in empty blocks, and 90 % kept in the others, leave room for; the exact test comes after
+    room = 1 + int(min((1 - _CLUSTERED) * (mask.size - kept), kept / _CLUSTERED - kept))
+    sound = {block: stray_zeros(mask, *block, room) <= room for block in _SMALL_BLOCKS}
     for rows, columns in BLOCKS:
-        if rows <= mask.shape[0] and columns <= mask.shape[1]:
-            sparsity = _tiled(mask, Tile(rows=rows, columns=columns), exact=False)
-            if sparsity is not None:
-                return Block(rows, columns, sparsity)
+        if rows > mask.shape[0] or columns > mask.shape[1]:
+            continue
+        if any(rows % r == columns % c == 0 and not sound[r, c] for r, c in _SMALL_BLOCKS):
+            continue
+        if stray_zeros(mask, rows, columns, room) > room:
+            continue
+        sparsity = _tiled(mask, Tile(rows=rows, columns=columns), exact=False)
+        if sparsity is not None:
+            return Block(rows, columns, sparsity)
     return None
 
 
 def _tiled(mask: Mask, tile: Tile, *, exact: bool) -> float | None:
     """Share of tiles that are empty, if the zeros cluster in them and not by chance."""
+    if exact and not has_uniform_tiles(mask, tile.rows, tile.columns):
+        return None
     sums = np.zeros(tile.grid(mask.shape), np.float64)
     tile_sums(mask, tile.rows, tile.columns, sums)
     sizes = np.outer(_extents(mask.shape[0], tile.rows), _extents(mask.shape[1], tile.columns))
     empty = sums == 0
     zeros_in_empty, size, kept = int(sizes[empty].sum()), mask.size, int(sums.sum())
-    full = size - zeros_in_empty == kept
     clustered = zeros_in_empty >= _CLUSTERED * (size - kept) and kept >= _CLUSTERED * (size - zeros_in_empty)
-    if not (full if exact else clustered):
+    if not (exact or clustered):
         return None
     n_empty = int(empty.sum())
     by_chance = (
@@ -113,11 +128,16 @@ def _extents(size: int, step: int) -> NDArray[np.int64]:
 
 def _nm(mask: Mask) -> NM | VNM | None:
     density = np.count_nonzero(mask) / mask.size
+
+    def fits(keep: int, group: int) -> bool:
+        return keep < group and density >= _FULL * keep / group
+
     for group in (group for group in GROUPS if group <= mask.shape[1]):
-        in_groups = np.add.reduceat(mask, range(0, mask.shape[1], group), axis=1, dtype=np.int64)
-        keep = int(in_groups.max())
-        by_chance = in_groups.size * log(_at_most(keep, group, density))
-        if keep < group and density >= _FULL * keep / group and by_chance < _CHANCE:
+        if not fits(widest_group(mask[:_FIRST_ROWS], group), group):
+            continue
+        keep = widest_group(mask, group)
+        by_chance = mask.shape[0] * -(-mask.shape[1] // group) * log(_at_most(keep, group, density))
+        if fits(keep, group) and by_chance < _CHANCE:
             return next(_vectors(mask, keep, group), None) or NM(keep, group)
     return None
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simsparse.errors import ShapeError
-from simsparse.ir import Layer, Workload
+from simsparse.ir import Layer, Workload, ZerosKnown
 from simsparse.pattern import NM, VNM, Dense, Pattern, Unstructured
 from simsparse.pruning.arrays import Mask, Scores
 from simsparse.pruning.criterion import Criterion, Weights
@@ -85,6 +85,8 @@ class Pruned:
     notes: tuple[str, ...] = ()
     """Approximations to show with any result."""
     profile: Profile | None = None
+    activations: Mapping[str, float] = field(default_factory=dict)
+    """Measured shares of non-zeros in the inputs of layers, by name; they go before the profile's."""
     _sparsities: dict[str, float] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     @property
@@ -122,7 +124,9 @@ class Pruned:
         return self._sparsities.get(layer.name, 0.0)
 
     def activation_density(self, layer: Layer) -> float | None:
-        """Share of non-zeros in the layer's input as published in the profile; None where nothing was."""
+        """Share of non-zeros in the layer's input as measured, else as published in the profile; or None."""
+        if layer.name in self.activations:
+            return self.activations[layer.name]
         return None if self.profile is None else self.profile.activation_density(layer)
 
     def _mask(self, layer: Layer, weights: Weights) -> Mask | None:
@@ -130,7 +134,13 @@ class Pruned:
         return self._remembered(layer, self._with_own_zeros(layer, mask, weights))
 
     def _with_own_zeros(self, layer: Layer, mask: Mask | None, weights: Weights) -> Mask | None:
-        return _without_zeros(mask, weights()) if layer.name in self.workload.weights else mask
+        own = self.workload.weights
+        if layer.name not in own:
+            return mask
+        nonzero: Mask = own.nonzero(layer.name) if isinstance(own, ZerosKnown) else weights() != 0
+        if mask is not None:
+            return np.logical_and(mask, nonzero, out=mask)
+        return None if nonzero.all() else nonzero
 
     def _remembered(self, layer: Layer, mask: Mask | None) -> Mask | None:
         self._sparsities[layer.name] = 0.0 if mask is None else 1.0 - int(np.count_nonzero(mask)) / mask.size
@@ -147,10 +157,3 @@ class Pruned:
             return prune_rows(scores, sparsity, name=f"layer {layer.name}")
         number = None if isinstance(self.pattern, NM | VNM) else sparsity
         return prune_matrix(scores, self.pattern, sparsity=number, **matrix_options(layer))
-
-
-def _without_zeros(mask: Mask | None, weights: NDArray[np.float32]) -> Mask | None:
-    nonzero: Mask = weights != 0
-    if mask is not None:
-        return np.logical_and(mask, nonzero, out=mask)
-    return None if nonzero.all() else nonzero
