@@ -5,37 +5,48 @@ The public names below load on first use, so that importing simsparse stays quic
 
 from __future__ import annotations
 
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from simsparse import report
+    from simsparse.explanation import explain
     from simsparse.formats import encode
     from simsparse.load import load_hardware, load_model
     from simsparse.packed import prepare
     from simsparse.pruning.prune import prune
+    from simsparse.published.pareto import pareto
     from simsparse.simulate import simulate, simulate_layer
+    from simsparse.sweep import sweep
 
 __version__ = "0.1.0"
 __all__ = [
     "__version__",
     "encode",
+    "explain",
     "load_hardware",
     "load_model",
+    "pareto",
     "prepare",
     "prune",
     "report",
     "simulate",
     "simulate_layer",
+    "sweep",
 ]
 
 _HOMES = {
     "encode": "simsparse.formats",
+    "explain": "simsparse.explanation",
     "load_hardware": "simsparse.load.catalog",
     "load_model": "simsparse.load.catalog",
+    "pareto": "simsparse.published.pareto",
     "prepare": "simsparse.packed",
     "prune": "simsparse.pruning.prune",
     "simulate": "simsparse.simulate",
     "simulate_layer": "simsparse.simulate",
+    "sweep": "simsparse.sweep",
 }
 
 
@@ -53,3 +64,14 @@ def __getattr__(name: str) -> object:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
+
+
+class _Package(ModuleType):
+    """Importing a submodule binds its name here; where a verb has that name, the verb stays."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name not in _HOMES or not isinstance(value, ModuleType):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
