@@ -1,14 +1,18 @@
-"""The grid: shapes, sparsities and patterns of weights, made from seeds."""
+"""The grid: shapes, sparsities and patterns of weights, made from seeds; products and convolutions."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from benchmarks.loops import aligned
+from simsparse.ir import ConvShape
+from simsparse.kernels.host_loops import aligned
 
 SPMM_SHAPES = (
     (1024, 1024, 128),
@@ -19,6 +23,20 @@ SPMM_SHAPES = (
 )
 NARROW_SHAPE = (4096, 4096, 16)
 GEMV_SHAPE = (4096, 4096, 1)
+CONV_SHAPES = (
+    (64, 64, 56, 3, 1),
+    (128, 128, 56, 3, 2),
+    (128, 128, 28, 3, 1),
+    (256, 256, 14, 3, 1),
+    (512, 512, 7, 3, 1),
+    (256, 64, 56, 1, 1),
+    (1024, 256, 14, 1, 1),
+    (512, 2048, 7, 1, 1),
+)
+"""Channels in and out, side of the image, side of the window, stride: layers of ResNet-50."""
+DEPTHWISE_SHAPES = ((144, 56, 1), (192, 56, 2), (576, 14, 1))
+"""Channels, side of the image, stride: 3x3 layers of MobileNetV2."""
+CONV_SPARSITIES = (0.75, 0.9)
 SPARSITIES = (0.5, 0.75, 0.9, 0.95, 0.98)
 PATTERNS = ("random", "skewed", "4x1")
 """Those that take any sparsity; 2:4 comes on top."""
@@ -28,33 +46,58 @@ SKEW = 1.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """One product ``Y[m, n] = W[m, k] · X[k, n]`` with a pattern of W; ``sparsity`` is the share removed."""
+    """One product ``Y[m, n] = W[m, k] · X[k, n]`` with a pattern of W; ``sparsity`` is the share removed.
+
+    A convolution has a ``conv``: m are its outputs of all ``groups``, k the inputs of one of them.
+    """
 
     m: int
     k: int
     n: int
     pattern: str
     sparsity: float
+    conv: ConvShape | None = None
+    groups: int = 1
 
     @property
     def kind(self) -> str:
-        """``gemv``, ``narrow`` (fewer than 128 columns) or ``spmm``."""
+        """``conv``, ``gemv``, ``narrow`` (fewer than 128 columns) or ``spmm``."""
+        if self.conv is not None:
+            return "conv"
         return "gemv" if self.n == 1 else "narrow" if self.n < 128 else "spmm"
 
     @property
     def shape(self) -> str:
-        """The three sizes as text."""
-        return f"{self.m}x{self.k}x{self.n}"
+        """The three sizes as text; of a convolution channels, window, image and stride."""
+        conv = self.conv
+        if conv is None:
+            return f"{self.m}x{self.k}x{self.n}"
+        stride = f"/{conv.stride[0]}" if conv.stride[0] > 1 else ""
+        channels = f"dw{self.m}" if self.groups > 1 else f"{conv.in_channels}>{self.m}"
+        return f"{channels} {conv.kernel_height}x{conv.kernel_width}@{conv.in_height}{stride}"
+
+    @property
+    def x_shape(self) -> tuple[int, ...]:
+        """Of the input as our product takes it."""
+        conv = self.conv
+        if conv is not None:
+            return 1, conv.in_channels, conv.in_height, conv.in_width
+        return (self.k,) if self.n == 1 else (self.k, self.n)
+
+    @property
+    def x_elements(self) -> int:
+        """Elements of the input, each counted once."""
+        return math.prod(self.x_shape)
 
     @property
     def dense_bytes(self) -> int:
-        """Bytes of all three matrices in fp32."""
-        return 4 * (self.m * self.k + self.k * self.n + self.m * self.n)
+        """Bytes of weights, input and output in fp32."""
+        return 4 * (self.m * self.k + self.x_elements + self.m * self.n)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Operands:
-    """The arrays of a case: weights (m, k) and their mask, x of shape (k, n), or (k,) for one column."""
+    """The arrays of a case: weights (m, k) and their mask, x of the case's ``x_shape``."""
 
     case: Case
     weights: NDArray[np.float32]
@@ -91,6 +134,42 @@ def grid(*, quick: bool) -> Iterator[Case]:
             for sparsity in sparsities:
                 yield Case(m=m, k=k, n=n, pattern=pattern, sparsity=sparsity)
         yield Case(m=m, k=k, n=n, pattern="2:4", sparsity=0.5)
+    yield from conv_grid(quick=quick)
+
+
+def conv_grid(*, quick: bool) -> Iterator[Case]:
+    """The convolutions: random weights, and skewed ones where windows are 3x3; depthwise ones are dense."""
+    if quick:
+        yield conv_case(256, 256, 14, 3, 1, "random", 0.9)
+        return
+    for shape in CONV_SHAPES:
+        for sparsity in CONV_SPARSITIES:
+            yield conv_case(*shape, "random", sparsity)
+        if shape[3] == 3:
+            yield conv_case(*shape, "skewed", 0.9)
+    for channels, side, stride in DEPTHWISE_SHAPES:
+        yield conv_case(channels, channels, side, 3, stride, "random", 0.0, groups=channels)
+
+
+def conv_case(
+    channels: int, m: int, side: int, window: int, stride: int, pattern: str, sparsity: float, groups: int = 1
+) -> Case:
+    """A square convolution whose output covers its input."""
+    around, out = window // 2, -(-side // stride)
+    conv = ConvShape(
+        batch=1,
+        in_channels=channels,
+        in_height=side,
+        in_width=side,
+        kernel_height=window,
+        kernel_width=window,
+        out_height=out,
+        out_width=out,
+        stride=(stride, stride),
+        padding=(around,) * 4,
+    )
+    k = channels // groups * window**2
+    return Case(m=m, k=k, n=out**2, pattern=pattern, sparsity=sparsity, conv=conv, groups=groups)
 
 
 def make_operands(case: Case, seed: int = 0) -> Operands:
@@ -99,12 +178,28 @@ def make_operands(case: Case, seed: int = 0) -> Operands:
     mask = make_mask(case, generator)
     weights = aligned((case.m, case.k))
     np.copyto(weights, generator.standard_normal((case.m, case.k), np.float32) * mask)
-    x = aligned((case.k,) if case.n == 1 else (case.k, case.n))
+    x = aligned(case.x_shape)
     np.copyto(x, generator.standard_normal(x.shape, np.float32))
-    magnitude = (np.abs(weights) @ np.abs(x)).astype(np.float64)
+    multiply = np.matmul if case.conv is None else convolution(case.conv, case.groups)
+    magnitude = multiply(np.abs(weights), np.abs(x)).astype(np.float64)
     bound = 1.01 * (int(mask.sum(axis=1).max()) + 2) * float(np.finfo(np.float32).eps) * magnitude
-    reference = weights.astype(np.float64) @ x.astype(np.float64)
+    reference = multiply(weights.astype(np.float64), x.astype(np.float64))
     return Operands(case=case, weights=weights, mask=mask, x=x, reference=reference, bound=bound + 1e-30)
+
+
+def convolution(conv: ConvShape, groups: int) -> Callable[[NDArray[Any], NDArray[Any]], NDArray[Any]]:
+    """The function of weights (m, k) and x (1, channels, height, width) that convolves by a plain im2col."""
+    top, left, bottom, right = conv.padding
+    window = (conv.kernel_height, conv.kernel_width)
+
+    def convolve(weights: NDArray[Any], x: NDArray[Any]) -> NDArray[Any]:
+        padded = np.pad(x[0], ((0, 0), (top, bottom), (left, right)))
+        seen = sliding_window_view(padded, window, axis=(1, 2))[:, :: conv.stride[0], :: conv.stride[1]]
+        columns = seen.transpose(0, 3, 4, 1, 2).reshape(groups, -1, conv.out_height * conv.out_width)
+        rows = weights.reshape(groups, -1, weights.shape[1])
+        return (rows @ columns).reshape(1, -1, conv.out_height, conv.out_width)
+
+    return convolve
 
 
 def make_mask(case: Case, generator: np.random.Generator) -> NDArray[np.bool_]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 
 from benchmarks.cases import Case
-from benchmarks.timing import Timing
+from simsparse.measure.timing import Timing
 
 OURS = "ours"
 MARKS = ("aim met", "floor met", "short", "not gated")
@@ -84,8 +84,8 @@ class Result:
 
     @property
     def moved_bytes(self) -> float:
-        """Stored weights and both other matrices, each once."""
-        return self.stored_bytes + 4.0 * self.case.n * (self.case.k + self.case.m)
+        """Stored weights, input and output, each once."""
+        return self.stored_bytes + 4.0 * (self.case.x_elements + self.case.n * self.case.m)
 
     def best(self, group: str) -> str | None:
         """The fastest competitor of a group."""
@@ -129,6 +129,9 @@ def _goals(case: Case) -> Iterator[tuple[str, Goal]]:
         yield "dense", Goal(title="2:4 SpMM vs best dense", floor=1.5, aim=1.9)
     elif case.kind == "spmm":
         yield "fma", Goal(title="4x1 block SpMM, share of FMA peak", floor=0.75, aim=0.95, unit="share")
+    elif case.conv is not None:
+        if case.conv.kernel_height == 3 and case.groups == 1 and sparsity == 0.9:
+            yield "dense", Goal(title="3x3 convolution vs best dense, 0.9", floor=3.0, aim=4.5)
     elif case.kind == "gemv" and case.pattern == "2:4":
         yield "dense", Goal(title="2:4 GEMV vs best dense, 0.5", floor=1.35, aim=1.7)
     elif case.kind == "gemv" and uneven and sparsity == 0.5:

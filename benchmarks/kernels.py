@@ -1,12 +1,13 @@
 """Our sparse products beside what people use today, on this machine.
 
-    python benchmarks/kernels.py [--quick] [--threads 1 2] [--cold] [--csv FILE]
+    python benchmarks/kernels.py [--quick] [--threads 1 2] [--kinds conv …] [--cold] [--markdown] [--csv FILE]
 
-Compares with scipy, MKL, torch (CSR, BSR, dense), NumPy and onnxruntime; those that are not installed are
-named and left out (``pip install 'simsparse[bench]'`` brings them). Every product is checked against float64
-before it is timed; the packing of X is counted. Prints, for each case, how many times longer the others
-take, and our shares of the measured FMA peak and of the read bandwidth at the case's footprint; then every
-goal with its marks, and the noise floor. See ``timing.py`` for how times are taken.
+Compares with scipy, MKL, torch (CSR, BSR, dense, convolution), NumPy and onnxruntime; those that are not
+installed are named and left out (``pip install 'simsparse[bench]'`` brings them). Every product is checked
+against float64 before it is timed; the packing of X and im2col are counted. Prints, for each case, how many
+times longer the others take, and our shares of the measured FMA peak and of the read bandwidth at the case's
+footprint; then every goal with its marks, what each storage format is packed to, and the noise floor. See
+``simsparse/measure/timing.py`` for how times are taken.
 """
 
 from __future__ import annotations
@@ -23,8 +24,9 @@ from pathlib import Path
 if __package__ in (None, ""):  # started as a file: the folder above holds the packages
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks import ours
+from benchmarks import markdown, ours
 from benchmarks.cases import Case, Operands, grid, make_operands
+from benchmarks.dense_peers import Product
 from benchmarks.goals import (
     MARKS,
     OURS,
@@ -35,10 +37,12 @@ from benchmarks.goals import (
     thread_verdicts,
     verdicts,
 )
-from benchmarks.limits import FOOTPRINTS, Limits, best_limits, measure_limits
-from benchmarks.peers import PEERS, Peer, Product, limit_threads, missing
-from benchmarks.timing import HostClock, Timer, Timing, combine, noise_floor
+from benchmarks.packing import Packing, packings
+from benchmarks.peers import PEERS, Peer, limit_threads, missing
+from simsparse.measure.host_limits import FOOTPRINTS, Limits, best_limits, measure_limits
+from simsparse.measure.timing import HostClock, Timer, Timing, combine, noise_floor
 
+KINDS = ("spmm", "narrow", "gemv", "conv")
 COLD_FROM_BYTES = 3e6
 """With ``--cold``, layers of more dense bytes than this find nothing in the caches."""
 
@@ -52,6 +56,7 @@ class Options:
     cold: bool
     passes: int
     kinds: tuple[str, ...]
+    markdown: bool
     csv: Path | None
 
     def cold_case(self, case: Case) -> bool:
@@ -67,7 +72,7 @@ def measure_case(
     products: dict[str, Product] = {OURS: mine.product}
     groups = {OURS: OURS}
     for peer in peers:
-        if peer.patterns and case.pattern not in peer.patterns:
+        if not peer.takes_part(case):
             continue
         products[peer.name] = peer.build(operands, threads)
         groups[peer.name] = peer.group
@@ -121,7 +126,7 @@ def measure(options: Options, peers: Sequence[Peer]) -> list[Result]:
 
 
 HEADINGS = (
-    f"{'shape':>13} {'pattern':>7} {'zeros':>5} {'T':>2} {'our kernel':<22} {'time':>9} {'GF/s':>6}"
+    f"{'shape':>15} {'pattern':>7} {'zeros':>5} {'T':>2} {'our kernel':<22} {'time':>9} {'GF/s':>6}"
     f" {'scipy':>6} {'MKL/torch CSR':>17} {'torch BSR':>9} {'best dense':>19} {'FMA':>5} {'read':>5}"
 )
 
@@ -132,7 +137,7 @@ def line(result: Result, limits: Limits, cold: bool) -> str:
     rate = limits.dram_bytes_per_s if cold else limits.read_rate(result.moved_bytes)
     trusted = " " if result.trusted() else "?"
     return (
-        f"{case.shape:>13} {case.pattern:>7} {case.sparsity:5.2f} {result.threads:>2} {result.kernel:<22}"
+        f"{case.shape:>15} {case.pattern:>7} {case.sparsity:5.2f} {result.threads:>2} {result.kernel:<22}"
         f" {time_s * 1e6:7.0f}us{trusted}{result.flops / time_s / 1e9:6.1f}"
         f" {_ratio(result, 'scipy'):>6} {_ratio(result, 'sparse', named=True):>17}"
         f" {_ratio(result, 'block'):>9} {_ratio(result, 'dense', named=True):>19}"
@@ -191,6 +196,16 @@ def print_noise(times: Iterable[Timing], passes: int) -> None:
     )
 
 
+def print_packings(every: Sequence[Packing]) -> None:
+    """What each format is packed to, and how many products that takes."""
+    if every:
+        print(
+            f"\n{'format':>8} {'pattern':>10} {'kernel':>8} {'converted from':>14} {'packing, products':>17}"
+        )
+    for p in every:
+        print(f"{p.format:>8} {p.pattern:>10} {p.kernel:>8} {p.packed_from or '-':>14} {p.products:>17.1f}")
+
+
 def write_csv(path: Path, results: Iterable[Result], limits: dict[int, Limits], options: Options) -> None:
     """One row per case, number of threads and competitor."""
     rows = [row for result in results for row in _rows(result, limits[result.threads], options)]
@@ -239,7 +254,8 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
         "--cold", action="store_true", help="empty the caches before each call of a layer > 3 MB"
     )
     parser.add_argument("--passes", type=int, help="passes over the grid, apart in time (2; quick 1)")
-    parser.add_argument("--kinds", nargs="+", choices=("spmm", "narrow", "gemv"), help="part of the grid")
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, help="part of the grid")
+    parser.add_argument("--markdown", action="store_true", help="print the summary as Markdown tables too")
     parser.add_argument("--csv", type=Path, help="write every time here")
     given = parser.parse_args(arguments)
     usual = (1,) if given.quick else tuple(range(1, min(2, os.cpu_count() or 1) + 1))
@@ -248,7 +264,8 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
         threads=tuple(given.threads or usual),
         cold=given.cold,
         passes=given.passes or (1 if given.quick else 2),
-        kinds=tuple(given.kinds or ("spmm", "narrow", "gemv")),
+        kinds=tuple(given.kinds or KINDS),
+        markdown=given.markdown,
         csv=given.csv,
     )
 
@@ -276,14 +293,17 @@ def main() -> None:
         print(line(result, limits[result.threads], options.cold_case(result.case)))
         for name in result.wrong:
             print(f"wrong result, not timed: {name}")
-    every = (
-        [verdict for result in results for verdict in verdicts(result, limits[1].fma_flops)]
-        if 1 in limits
-        else []
-    )
+    every: list[Verdict] = []
+    if 1 in limits:
+        every += [verdict for result in results for verdict in verdicts(result, limits[1].fma_flops)]
     start_up = [] if options.quick else start_up_verdicts(*ours.start_up_s())
-    print_goals([*every, *thread_verdicts(results), *start_up])
+    every += [*thread_verdicts(results), *start_up]
+    print_goals(every)
+    packed = [] if options.quick else list(packings())
+    print_packings(packed)
     print_noise([timing for result in results for timing in result.times.values()], options.passes)
+    if options.markdown:
+        print(f"\n{markdown.summary(results, every, limits[min(limits)], packed)}")
     if options.csv:
         write_csv(options.csv, results, limits, options)
 

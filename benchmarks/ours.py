@@ -10,9 +10,9 @@ import time
 from dataclasses import dataclass
 
 from benchmarks.cases import Case, Operands
-from benchmarks.peers import Product
+from benchmarks.dense_peers import Product
 from simsparse.formats import encode
-from simsparse.packed import prepare
+from simsparse.packed import Packed, PackedConv, prepare, prepare_conv
 
 ONE_PRODUCT = """
 import numpy as np
@@ -42,9 +42,14 @@ def format_of(case: Case) -> str:
 
 
 def build(operands: Operands, threads: int) -> Ours:
-    """Encode, pack and bind; packing of X is part of every call."""
-    encoded = encode(operands.weights, format_of(operands.case), operands.mask)
-    packed = prepare(encoded, n_columns=operands.case.n, threads=threads)
+    """Encode, pack and bind; packing of X, or im2col, is part of every call."""
+    case = operands.case
+    encoded = encode(operands.weights, format_of(case), operands.mask)
+    packed: Packed | PackedConv
+    if case.conv is None:
+        packed = prepare(encoded, n_columns=case.n, threads=threads)
+    else:
+        packed = prepare_conv(encoded, case.conv, groups=case.groups, threads=threads)
     y = operands.new_y()
     return Ours(
         product=Product(call=lambda: packed.multiply(operands.x, out=y), result=lambda: y),

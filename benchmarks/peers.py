@@ -15,20 +15,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from benchmarks.cases import Operands
+from benchmarks.cases import Case, Operands
+from benchmarks.dense_peers import Product, numpy_dense, onnx_conv, onnx_dense, torch_conv, torch_dense
 
 EXTRA = "pip install 'simsparse[bench]'"
 BSR_SIDE = 4
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Product:
-    """A product ready to run: ``call`` computes it, ``result`` reads it as (m, n) or (m,)."""
-
-    call: Callable[[], object]
-    result: Callable[[], NDArray[np.float32]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +34,11 @@ class Peer:
     threaded: bool = True
     patterns: tuple[str, ...] = ()
     """The patterns it takes part in; all, where there are none."""
+    kinds: tuple[str, ...] = ("spmm", "narrow", "gemv")
+
+    def takes_part(self, case: Case) -> bool:
+        """Whether it can run the case and is worth a look."""
+        return case.kind in self.kinds and (not self.patterns or case.pattern in self.patterns)
 
 
 def missing(peer: Peer) -> str | None:
@@ -116,57 +113,6 @@ def torch_bsr(operands: Operands, threads: int) -> Product:
     return _torch_product("sparse_bsr_tensor", (blocks.indptr, blocks.indices, blocks.data), operands)
 
 
-def numpy_dense(operands: Operands, threads: int) -> Product:
-    """NumPy, which calls OpenBLAS in its wheels."""
-    del threads
-    y = operands.new_y()
-    return Product(call=lambda: np.matmul(operands.weights, operands.x, out=y), result=lambda: y)
-
-
-def torch_dense(operands: Operands, threads: int) -> Product:
-    """torch, which calls oneDNN or MKL."""
-    del threads
-    import torch
-
-    weights, x = torch.from_numpy(operands.weights), torch.from_numpy(operands.x)
-    y = torch.empty(operands.reference.shape)
-    multiply = torch.mv if operands.case.n == 1 else torch.mm
-    return Product(call=lambda: multiply(weights, x, out=y), result=y.numpy)
-
-
-def onnx_dense(operands: Operands, threads: int) -> Product:
-    """onnxruntime with the weights as a constant right operand, which it packs when it loads the model.
-
-    Its layout has features last, so X and Y are handed over transposed.
-    """
-    import onnxruntime
-    from onnx import TensorProto, helper, numpy_helper
-
-    case = operands.case
-    weights = numpy_helper.from_array(np.ascontiguousarray(operands.weights.T), "w")
-    graph = helper.make_graph(
-        [helper.make_node("MatMul", ["x", "w"], ["y"])],
-        "dense",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, (case.n, case.k))],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, (case.n, case.m))],
-        [weights],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-    session = onnxruntime.InferenceSession(
-        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
-    x = np.ascontiguousarray(operands.x.reshape(case.k, case.n).T)
-    y = np.full((case.n, case.m), np.nan, np.float32)
-    binding = session.io_binding()
-    binding.bind_ortvalue_input("x", onnxruntime.OrtValue.ortvalue_from_numpy(x))
-    binding.bind_ortvalue_output("y", onnxruntime.OrtValue.ortvalue_from_numpy(y))
-    return Product(
-        call=lambda: session.run_with_iobinding(binding), result=lambda: y.T.reshape(operands.reference.shape)
-    )
-
-
 PEERS = (
     Peer(name="scipy", group="scipy", packages=("scipy",), build=scipy_csr, threaded=False),
     Peer(name="mkl-csr", group="sparse", packages=("scipy", "sparse_dot_mkl"), build=mkl_csr),
@@ -175,6 +121,8 @@ PEERS = (
     Peer(name="numpy", group="dense", packages=("threadpoolctl",), build=numpy_dense),
     Peer(name="torch", group="dense", packages=("torch",), build=torch_dense),
     Peer(name="onnxruntime", group="dense", packages=("onnx", "onnxruntime"), build=onnx_dense),
+    Peer(name="torch-conv", group="dense", packages=("torch",), build=torch_conv, kinds=("conv",)),
+    Peer(name="ort-conv", group="dense", packages=("onnx", "onnxruntime"), build=onnx_conv, kinds=("conv",)),
 )
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from simsparse.explanation import explain
     from simsparse.formats import encode
     from simsparse.load import load_hardware, load_model
+    from simsparse.measure.measure import measure
     from simsparse.packed import prepare
     from simsparse.pruning.prune import prune
     from simsparse.published.pareto import pareto
@@ -27,6 +28,7 @@ __all__ = [
     "explain",
     "load_hardware",
     "load_model",
+    "measure",
     "pareto",
     "prepare",
     "prune",
@@ -41,6 +43,7 @@ _HOMES = {
     "explain": "simsparse.explanation",
     "load_hardware": "simsparse.load.catalog",
     "load_model": "simsparse.load.catalog",
+    "measure": "simsparse.measure.measure",
     "pareto": "simsparse.published.pareto",
     "prepare": "simsparse.packed",
     "prune": "simsparse.pruning.prune",

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,14 @@ from numpy.typing import NDArray
 from simsparse.errors import ShapeError
 
 WeightArray = NDArray[np.floating]
+
+
+@runtime_checkable
+class ZerosKnown(Protocol):
+    """A mapping of weights that can say where they are not zero without converting them."""
+
+    def nonzero(self, name: str) -> NDArray[np.bool_]:
+        """True where the weights ``(m, k)`` of layer ``name`` are not zero."""
 
 
 class LayerKind(StrEnum):
@@ -110,6 +118,8 @@ class Layer:
     operations: int = 0
     heads: int = 0
     head_axis: str = "m"
+    transposes: bool = False
+    """Whether a movement reads along another axis than it writes."""
 
     def __post_init__(self) -> None:
         if self.kind.is_product and min(self.m, self.k, self.n) < 1:

@@ -44,7 +44,7 @@ class Chosen:
 
 
 Tried = dict[SparseFormat, "Chosen | str"]
-"""What came of one layer on one machine, with the same operands, in each format so far; or why nothing did."""
+"""What came of a layer on a machine, with the same operands, in each format so far; or why nothing did."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -116,8 +117,8 @@ class Cost:
 
     @property
     def energy_j(self) -> float:
-        """Sum over the components."""
-        return sum(self.energy_by_component_j.values())
+        """Sum over the components, in whatever order they come."""
+        return math.fsum(self.energy_by_component_j.values())
 
     @property
     def average_power_w(self) -> float:
@@ -154,6 +155,10 @@ class LayerResult:
     """Mean over busiest unit of the compute time, 1 when perfectly balanced."""
     counts: Counts
     cost: Cost
+    unit_load: tuple[float, ...] = ()
+    """Busy time of the compute units ÷ their mean, as equally spaced quantiles from the idlest to the
+    busiest; empty where there is one unit.
+    """
 
     @property
     def time_s(self) -> float:
@@ -169,6 +174,69 @@ class LayerResult:
     def energy_j(self) -> float:
         """Joules of one instance."""
         return self.cost.energy_j
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourcedNumber:
+    """One number of a machine and where it comes from."""
+
+    value: float | tuple[float, ...]
+    unit: str
+    source: str
+    """Empty where the machine's file does not give the number and a default holds."""
+    status: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MachineFacts:
+    """What a reader of a run needs to know of the machine: its roofs, its prices and their sources."""
+
+    title: str
+    kind: str
+    technology_nm: float
+    units: int
+    peak_macs_per_s: float
+    """Dense, in the run's dtype."""
+    bandwidth_bytes_per_s: Mapping[str, float]
+    """By memory level, outermost first; levels that never limit are left out."""
+    formats: Mapping[str, Mapping[str, int]]
+    """Formats the machine reads, with the parameters it fixes."""
+    energy_pj: Mapping[str, Mapping[str, float]]
+    static_w: float
+    numbers: Mapping[str, SourcedNumber]
+    """By dotted path in the machine's file."""
+    not_modelled: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Term:
+    """One cause on the way from the ideal speed-up to the actual one."""
+
+    name: str
+    factor: float
+    """What it multiplies the speed-up by; below one it costs, above one it helps."""
+    meaning: str
+    remedy: str
+    """What would remove it; empty where nothing is to be removed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """Where a speed-up went: ``ideal_speedup`` times the factors of all terms is ``speedup``."""
+
+    model: str
+    hardware: str
+    pattern: str
+    ideal_speedup: float
+    """1 ÷ density of the pruned layers, weighted by their multiply-adds."""
+    speedup: float
+    terms: tuple[Term, ...]
+    """From ideal to actual."""
+
+    def _repr_html_(self) -> str:
+        from importlib import import_module
+
+        return str(import_module("simsparse.report.notebook").explanation_html(self))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,6 +269,8 @@ class Run:
     approximations: tuple[str, ...] = ()
     unsupported: tuple[Unsupported, ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
+    machine: MachineFacts | None = None
+    explanation: Explanation | None = None
 
     @property
     def speedup(self) -> float:
@@ -216,6 +286,11 @@ class Run:
     def memory_ratio(self) -> float:
         """Dense stored weights by stored weights with metadata."""
         return _ratio(self.baseline.stored_bytes, self.totals.stored_bytes)
+
+    def _repr_html_(self) -> str:
+        from importlib import import_module
+
+        return str(import_module("simsparse.report.notebook").run_html(self))
 
 
 def _ratio(dense: float, sparse: float) -> float:

@@ -30,7 +30,9 @@ from simsparse.results import LayerResult, Run
 from simsparse.units import si
 
 INFERENCE, TRAIN = "inference", "train"
-PHASES = (INFERENCE, TRAIN)
+LOADED_PHASES = ("prefill", "decode")
+"""Ways to run a decoder; which one decides its layers, so they are asked of the loader."""
+PHASES = (INFERENCE, TRAIN, *LOADED_PHASES)
 BoolArray = NDArray[np.bool_]
 Observer = Callable[[Chosen], None]
 
@@ -48,6 +50,7 @@ def simulate(
     dtype: str | None = None,
     batch: int | None = None,
     seq: int | None = None,
+    columns: int | None = None,
     weight_density: float | None = None,
     activation_density: float | None = None,
     activations: str | Path | Mapping[str, float] | None = None,
@@ -82,8 +85,11 @@ def simulate(
         Share of nonzero inputs of every product; from the profile where one is used, else 1.
     activations
         Measured densities of inputs by layer name, or a capture file; layers it does not name are as without.
+    columns
+        Width of the operand that a single matrix (``.smtx``, ``.mtx``) meets.
     phase
-        ``inference``, or ``train`` for one training step: forward, both backward products, the update.
+        ``inference``, or ``train`` for one training step: forward, both backward products, the update. For
+        decoders in Hugging Face layout also ``prefill`` or ``decode``.
     optimizer, gradient_density
         For ``train``: ``sgd``, ``momentum`` or ``adam``; the share of non-zeros in the gradients of outputs.
     plan
@@ -99,7 +105,13 @@ def simulate(
     UnsupportedError
         If nothing in the model can be simulated on the machine.
     """
-    workload = load_model(model, batch=batch, seq=seq) if isinstance(model, str) else model
+    if phase not in PHASES:
+        raise UnknownNameError("phase", phase, PHASES)
+    if isinstance(model, str):
+        loaded = phase if phase in LOADED_PHASES else None
+        workload = load_model(model, batch=batch, seq=seq, columns=columns, phase=loaded)
+    else:
+        workload = model
     pattern = _pattern(prune, weight_density)
     hardware = load_hardware(on) if isinstance(on, str) else on
     _known_format(hardware, format), _known_dtype(hardware, dtype)  # refuse names before any weight is drawn
@@ -119,8 +131,6 @@ def simulate(
         )
     if activations is not None:
         pruned = with_activations(pruned, activations)
-    if phase not in PHASES:
-        raise UnknownNameError("phase", phase, PHASES)
     if phase == TRAIN:
         pruned = training_step(pruned, optimizer=optimizer, gradient_density=gradient_density)
         held = training_bytes(workload, DTYPE_BITS[_known_dtype(hardware, dtype)], optimizer)

@@ -38,7 +38,7 @@ def test_every_module_and_data_file_of_the_checkout_is_inside(wheel: zipfile.Zip
     data = [path for folder in ("hwmodels", "workloads") for path in (ROOT / folder).rglob("*.yaml")]
     package = [
         path
-        for ending in ("py", "csv", "json", "typed")
+        for ending in ("py", "csv", "json", "typed", "html", "css", "js")
         for path in (ROOT / "simsparse").rglob(f"*.{ending}")
     ]
     assert len(data) > 15

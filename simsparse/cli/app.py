@@ -16,6 +16,11 @@ _COMMANDS = {
     "pareto": ("pareto:pareto", "Find the published sparse network that is best per joule on a machine."),
     "calibrate": ("calibrate:calibrate", "Measure this host once, to be simulated as --on host."),
     "sweep": ("sweep:sweep", "Simulate all combinations of lists; Pareto front, crossovers, best formats."),
+    "measure": ("measure:measure", "Run a pruned model on this host, beside the best dense library."),
+    "recommend": (
+        "recommend:recommend",
+        "Find the best format of each layer, and the sparsity from which on it pays.",
+    ),
     "validate": ("validate:validate", "Compare our results with published ones."),
     "list": ("discover:list_names", "List what there is: hardware, workloads, formats, patterns, …"),
     "show": ("discover:show", "Show a machine with the source of each number, or the layers of a model."),

@@ -12,9 +12,14 @@ from simsparse.errors import FileError, SimsparseError
 
 
 def check(
-    *files: Annotated[str, Parameter(help="Hardware or workload .yaml, or .onnx files.", required=True)],
+    *files: Annotated[
+        str,
+        Parameter(
+            help="Machines, workloads, models: whatever simulate takes as a file or folder.", required=True
+        ),
+    ],
 ) -> None:
-    """Check hardware, workload and ONNX files; print every mistake."""
+    """Check the files of machines, workloads and models; print every mistake."""
     from simsparse.load.checking import check_file
 
     mistakes: list[str] = []
@@ -32,7 +37,9 @@ def check(
 
 
 def schema(
-    kind: Annotated[Literal["hardware", "workload", "run"], Parameter(help="A file of yours, or a result.")],
+    kind: Annotated[
+        Literal["hardware", "workload", "run", "explanation"], Parameter(help="A file of yours, or a result.")
+    ],
     /,
 ) -> None:
     """Print the JSON Schema of a kind of file, or of a result."""
@@ -40,6 +47,10 @@ def schema(
         from simsparse.report.schema import run_schema
 
         print_json(run_schema())
+    elif kind == "explanation":
+        from simsparse.report.schema import explanation_schema
+
+        print_json(explanation_schema())
     elif kind == "hardware":
         from simsparse.load.hardware_schema import hardware_schema
 

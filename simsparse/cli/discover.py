@@ -44,6 +44,7 @@ def show(
     *,
     batch: o.Batch = None,
     seq: o.Seq = None,
+    columns: o.Columns = None,
     all_layers: o.AllLayers = False,
     template: Annotated[
         Literal["accelerator", "gpu", "cpu"] | None,
@@ -62,19 +63,23 @@ def show(
     if _is_machine(name):
         _show_machine(name, json=json)
     else:
-        _show_workload(name, batch=batch, seq=seq, all_layers=all_layers, json=json)
+        options = {"batch": batch, "seq": seq, "columns": columns}
+        _show_workload(name, options, all_layers=all_layers, json=json)
 
 
 def _is_machine(name: str) -> bool:
     from simsparse.load.catalog import names
     from simsparse.load.checking import yaml_kind
+    from simsparse.load.files.open_file import file_kind
     from simsparse.load.inline import is_inline
 
     if name.lower().endswith((".yaml", ".yml")):
         return yaml_kind(name) == "hardware"
     if name in names("hardware"):
         return True
-    if name not in names("workload") and not is_inline(name) and not name.lower().endswith(".onnx"):
+    if name in names("workload") or is_inline(name) or name.lower().endswith(".onnx"):
+        return False
+    if file_kind(name) is None:
         known = [*names("hardware"), *names("workload")]
         raise UnknownNameError("show", name, known, hint="simsparse list hardware, or list workloads")
     return False
@@ -91,11 +96,11 @@ def _show_machine(name: str, *, json: bool) -> None:
         print_machine(console(), machine)
 
 
-def _show_workload(name: str, *, batch: int | None, seq: int | None, all_layers: bool, json: bool) -> None:
+def _show_workload(name: str, options: dict[str, int | None], *, all_layers: bool, json: bool) -> None:
     from simsparse.load.catalog import load_model
     from simsparse.report.workload import print_workload, workload_to_dict
 
-    workload = load_model(name, batch=batch, seq=seq)
+    workload = load_model(name, **options)
     if json:
         print_json(workload_to_dict(workload))
     else:

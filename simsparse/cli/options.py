@@ -9,7 +9,11 @@ from cyclopts import Parameter
 
 _FORMS = "gemm:M,K,N or conv:C,K,H,W,R,S,stride"
 Model = Annotated[
-    str, Parameter(help=f"Bundled name (simsparse list workloads), .yaml or .onnx file, {_FORMS}.")
+    str,
+    Parameter(
+        help=f"Bundled name (simsparse list workloads), {_FORMS}, a Hugging Face folder, or a file: .yaml, "
+        ".onnx, .safetensors, config.json, .pt, .smtx, .mtx, SCALE-Sim .csv, Timeloop .yaml."
+    ),
 ]
 On = Annotated[
     str, Parameter("--on", help="The machine: a bundled name (simsparse list hardware) or a .yaml file.")
@@ -51,6 +55,9 @@ Dtype = Annotated[
     Parameter("--dtype", help="Number type; the machine's own by default."),
 ]
 Batch = Annotated[int | None, Parameter("--batch", help="Batch size instead of the model's own.")]
+Columns = Annotated[
+    int | None, Parameter("--columns", help="Width of the operand that a single matrix (.smtx, .mtx) meets.")
+]
 Seq = Annotated[int | None, Parameter("--seq", help="Sequence length instead of the model's own.")]
 WeightDensity = Annotated[
     float | None,
@@ -66,8 +73,12 @@ ActivationsFile = Annotated[
     ),
 ]
 Phase = Annotated[
-    Literal["inference", "train"],
-    Parameter("--phase", help="train simulates one step: forward, backward, update."),
+    Literal["inference", "train", "prefill", "decode"],
+    Parameter(
+        "--phase",
+        help="train simulates one step: forward, backward, update; prefill and decode are for decoders "
+        "in Hugging Face layout.",
+    ),
 ]
 Optimizer = Annotated[
     Literal["sgd", "momentum", "adam"], Parameter("--optimizer", help="Whose state a training step moves.")
@@ -76,6 +87,14 @@ GradientDensity = Annotated[
     float, Parameter("--gradient-density", help="Share of gradients of outputs that is not zero, 0 to 1.")
 ]
 Seed = Annotated[int, Parameter("--seed", help="Seed of weights and masks that the model does not bring.")]
+Plan = Annotated[
+    Path | None,
+    Parameter(
+        "--plan",
+        help="A plan of simsparse recommend: formats by layer, and without --prune its pattern, criterion, "
+        "allocation and seed.",
+    ),
+]
 Engine = Annotated[
     Literal["compiled", "simpy"],
     Parameter("--engine", help="simpy is the slow, readable reference; same results."),
@@ -90,6 +109,15 @@ Json = Annotated[
     bool, Parameter("--json", negative="", show_default=False, help="Print one JSON object and nothing else.")
 ]
 Csv = Annotated[Path | None, Parameter("--csv", help="Also write the table of layers to this file.")]
+Html = Annotated[
+    Path | None, Parameter("--html", help="Also write a report page to this file; it opens offline.")
+]
+Trace = Annotated[
+    Path | None,
+    Parameter(
+        "--trace", help="Also write the timeline for Perfetto or speedscope to this .json or .json.gz file."
+    ),
+]
 Require = Annotated[
     tuple[str, ...],
     Parameter(

@@ -22,6 +22,9 @@ FAMILIES: Mapping[str, str] = {
     "flexible-tree": "simsparse.dataflows.flexible_tree",
     "outer-product": "simsparse.dataflows.outer_product",
     "format-port": "simsparse.dataflows.format_port",
+    "inner-join": "simsparse.dataflows.inner_join",
+    "indexed-synapse": "simsparse.dataflows.indexed_synapse",
+    "mesh-csc": "simsparse.dataflows.mesh_csc",
 }
 """Family name → module with ``plan_layer(task) -> LayerPlan``."""
 

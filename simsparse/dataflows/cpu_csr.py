@@ -2,73 +2,61 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
-from simsparse.dataflows.cpu_grid import balanced, layer_plan
-from simsparse.dataflows.cpu_memory import parameters, tile_hits
-from simsparse.dataflows.cpu_panels import (
-    Panel,
-    RowWork,
-    cached_bytes,
-    k_block,
-    panel_plan,
-    panels_of,
-    spmm_grid,
-)
-from simsparse.dataflows.task import LayerPlan, LayerTask
+from simsparse.dataflows.cpu_memory import Memory, tile_hits
+from simsparse.dataflows.cpu_tiles import Tiles, cut_product, make_tiles, tiles_cost
+from simsparse.dataflows.cpu_work import Cost, Product
+from simsparse.dataflows.task import WeightOperand
+from simsparse.hardware import CpuRowsParameters
 from simsparse.kernels.count_cpu import row_visits
+from simsparse.packed.tiled import row_bounds
 from simsparse.plan import FloatArray
 
-_INDEX_BYTES = 4  # scaled index inside the k block, as the kernel prepares it
-_ROW_BYTES = 8  # row number and length, per k block
+_INDEX_BYTES = 2  # column inside the k block
+_VISIT_BYTES = 12  # row number and where its weights end, per block
 
 
-def plan_csr(task: LayerTask) -> LayerPlan:
-    """Plan an SpMM with unstructured weights."""
-    costs, layer = parameters(task).csr, task.layer
-    grid = spmm_grid(task, costs.per_weight[-1])
-    starts = balanced(task.weights.row_nnz, grid.row_parts)
-    counts, _ = row_visits(task.weights.dense_mask, starts, k_block(task))
-    nnz, visits, rows, odd, of_four, changes, overlap, long, very_long = counts.T.astype(np.float64)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class CsrWork(Tiles):
+    """Panels over compressed rows; ``counts`` are those of ``row_visits``."""
 
-    def core(panel: Panel) -> FloatArray:
-        u = panel.vectors
-        # few vectors need several sets of accumulators to hide the FMA latency, and those leave remainders
-        left, over = (of_four, very_long) if u == 1 else (odd, long) if u == 2 else (np.zeros_like(nnz), long)
-        cycles: FloatArray = (
-            nnz * (costs.per_weight[u - 1] + u * _misses(task, u, nnz, visits, overlap) * costs.l2_vector)
-            + visits * (costs.row + costs.row_vector * u)
-            + left * costs.remainder
-            + changes * costs.mispredict
-            + over * costs.long_row
-        )
-        return cycles
+    def cost(self, machine: CpuRowsParameters, memory: Memory) -> Cost:
+        """What one panel of each piece costs."""
+        core = _core(machine, self)
+        return tiles_cost(machine, memory, self, core, machine.csr.output_factor)
 
-    work = RowWork(
-        starts=starts,
-        stream_bytes=nnz * (task.value_bits / 8 + _INDEX_BYTES) + visits * _ROW_BYTES,
-        visits=visits,
-        first_visits=rows,
-        core=core,
-        output_factor=costs.output_factor,
+
+def csr_work(machine: CpuRowsParameters, product: Product, weights: WeightOperand) -> CsrWork:
+    """The pieces of an SpMM with compressed rows."""
+    cut = cut_product(machine, product, weights.density, grouped=False)
+    starts = row_bounds(weights.row_nnz, cut.blocking, product.k, grouped=False)
+    counts = weights.counted(row_visits, starts, cut.blocking.k_block)[0].astype(np.float64)
+    stream = counts[:, 0] * (product.value_bytes + _INDEX_BYTES) + counts[:, 1] * _VISIT_BYTES
+    return make_tiles(CsrWork, machine, product, cut, starts, counts, stream, counts[:, 1])
+
+
+def _core(machine: CpuRowsParameters, tiles: Tiles) -> FloatArray:
+    costs, u = machine.csr, tiles.vectors
+    nnz, visits, odd, of_four, changes, overlap, long, longer, longest = tiles.counts.T
+    per_weight = np.array(costs.per_weight)[np.minimum(u, len(costs.per_weight)) - 1]
+    # few vectors need several sums to hide the FMA latency: four up to 2, two up to 4; those leave remainders
+    left = np.where(u <= 2, of_four, np.where(u <= 4, odd, 0.0))
+    over = np.where(u <= 2, longest, np.where(u <= 4, longer, long))
+    tile = tiles.block * u * tiles.lanes * 4
+    hits = tile_hits(
+        machine.memory.l1_usable_bytes,
+        tile,
+        nnz / np.maximum(visits, 1) / tiles.block,
+        overlap / np.maximum(nnz, 1),
     )
-    plan, full, last = panel_plan(task, grid, work)
-    done = task.weights.nnz * layer.n
-    return layer_plan(
-        task,
-        plan,
-        "csr rows",
-        done=done,
-        loaded=4.0 * done,
-        cached=cached_bytes(panels_of(task)[0], full, last),
+    cycles: FloatArray = (
+        nnz * (per_weight + u * (1 - hits) * costs.l2_vector)
+        + visits * (costs.row + costs.row_vector * u)
+        + left * costs.remainder
+        + changes * costs.mispredict
+        + over * costs.long_row
     )
-
-
-def _misses(
-    task: LayerTask, vectors: int, nnz: FloatArray, visits: FloatArray, overlap: FloatArray
-) -> FloatArray:
-    """Share of the loads from the packed tile that miss the L1."""
-    block, lanes = k_block(task), parameters(task).panel.lanes
-    tile = block * vectors * lanes * 4
-    used = nnz / np.maximum(visits, 1) / block
-    return 1 - tile_hits(parameters(task).memory.l1_usable_bytes, tile, used, overlap / np.maximum(nnz, 1))
+    return cycles

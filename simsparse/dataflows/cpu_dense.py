@@ -6,161 +6,232 @@ whole where there are enough of them, else each is cut.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
 import numpy as np
 
-from simsparse.dataflows.cpu_grid import Grid, ThreadCost, choose_grid, core_plan, layer_plan
-from simsparse.dataflows.cpu_memory import Memory, memory_of, parameters, weights_are_cold
-from simsparse.dataflows.task import LayerPlan, LayerTask
+from simsparse.dataflows.cpu_memory import Memory
+from simsparse.dataflows.cpu_work import Cost, Product, overlapped
 from simsparse.dataflows.tiling import ceil_div
+from simsparse.hardware import CpuRowsParameters
 from simsparse.plan import FloatArray, IntArray
 
 _LANES = 16
 _ROWS = 8  # granularity of a thread's share of the rows
-_TILES_PER_THREAD = 4  # so that a thread's arithmetic meets the other threads' DRAM traffic
 
 
-def plan_dense(task: LayerTask) -> LayerPlan:
-    """Plan a dense product."""
-    layer, costs = task.layer, parameters(task).dense
-    rows = layer.m // layer.groups
-    if layer.groups > 1 and layer.kind.has_weights and rows < costs.direct_below_rows:
-        return _plan_direct(task)
-    units = max(1, task.hardware.units // layer.groups)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class DenseWork:
+    """One block of rows and columns of one product; every field is an array (P,)."""
 
-    def cost(row_parts: int, column_parts: int) -> float:
-        return float(_cycles(task, *_sides(rows, layer.n, row_parts, column_parts)).max())
+    layer: IntArray
+    thread: IntArray
+    count: FloatArray
+    m: FloatArray
+    k: FloatArray
+    n: IntArray
+    inputs: FloatArray
+    """Elements of X that pass through the caches."""
+    first: FloatArray
+    """1 on the first piece of a layer."""
+    direct: FloatArray
+    """1 where a convolution is summed up directly, without a matrix product."""
+    one_column: FloatArray
+    value_bytes: FloatArray
+    faster: FloatArray
+    """MACs per cycle against those of fp32."""
+    own_bytes: FloatArray
+    shared_bytes: FloatArray
+    weights_unique: FloatArray
+    inputs_unique: FloatArray
+    cold_weights: FloatArray
+    cold_activations: FloatArray
 
-    grid = choose_grid(units, ceil_div(rows, _ROWS), ceil_div(layer.n, _LANES), cost)
-    m, n = _blocks(rows, layer.n, grid)
-    threads = min(task.hardware.units, grid.threads * layer.groups)
-    block = _block_cost(task, grid, memory_of(task, threads), m, n)
-    unit = np.arange(layer.groups * len(m), dtype=np.int64) * threads // (layer.groups * len(m))
+    def cost(self, machine: CpuRowsParameters, memory: Memory) -> Cost:
+        """Every operand passes once; a product of one column streams its weights only."""
+        costs = machine.dense
+        weights, inputs = self.m * self.k * self.value_bytes, self.inputs * self.value_bytes
+        outputs = (2.0 - self.one_column) * self.m * self.n * self.value_bytes
+        vector = self.one_column > 0
+        packed = memory.stream(
+            np.where(vector, 0.0, weights),
+            costs.streams,
+            footprint=self.own_bytes,
+            shared=self.shared_bytes,
+            unique=self.weights_unique,
+            cold=self.cold_weights,
+        )
+        streamed = memory.stream(
+            np.where(vector, weights, 0.0),
+            costs.vector_streams,
+            footprint=self.own_bytes,
+            shared=self.shared_bytes,
+            unique=self.weights_unique,
+            cold=self.cold_weights,
+        )
+        read = memory.stream(
+            inputs,
+            costs.streams,
+            footprint=self.own_bytes,
+            shared=self.shared_bytes,
+            unique=self.inputs_unique,
+            cold=self.cold_activations,
+        )
+        written = memory.stream(
+            outputs,
+            costs.streams,
+            footprint=self.own_bytes,
+            shared=self.shared_bytes,
+            written=True,
+            cold=self.cold_activations,
+        )
+        serial = (costs.launch_cycles + machine.memory.cold_call_cycles * self.cold_activations) * self.first
+        core = self._cycles(machine)
+        additive = Cost.of(core, packed + streamed + read, written, serial)
+        one = overlapped(core, streamed, memory, costs.exposed) + read.cycles + written.cycles
+        return replace(additive, cycles=np.where(vector, one, additive.cycles))
 
-    def dealt(values: FloatArray) -> FloatArray:
-        return np.tile(np.tile(values, layer.groups) / _TILES_PER_THREAD, _TILES_PER_THREAD)
-
-    plan = core_plan(
-        task,
-        unit=np.tile(unit, _TILES_PER_THREAD),
-        cycles=dealt(block.cycles),
-        fetch=dealt(block.fetch),
-        drain=dealt(block.drain),
-        threads=threads,
-        launch_cycles=costs.launch_cycles,
-    )
-    return layer_plan(
-        task,
-        plan,
-        "dense sgemm" if task.dtype == "fp32" else f"dense {task.dtype} gemm",
-        done=layer.macs,
-        loaded=layer.macs * 4 / 6,  # about six rows share a loaded vector
-        cached=(block.l2 * layer.groups, block.l3 * layer.groups),
-    )
-
-
-def _sides(rows: int, columns: int, row_parts: int, column_parts: int) -> tuple[IntArray, IntArray]:
-    """Rows and columns of the largest block."""
-    m = min(rows, ceil_div(ceil_div(rows, _ROWS), row_parts) * _ROWS)
-    n = min(columns, ceil_div(ceil_div(columns, _LANES), column_parts) * _LANES)
-    return np.array([m], dtype=np.int64), np.array([n], dtype=np.int64)
-
-
-def _cuts(total: int, step: int, parts: int) -> IntArray:
-    upto = np.minimum(np.arange(parts + 1) * ceil_div(total, step) // parts * step, total)
-    return np.diff(upto).astype(np.int64)
-
-
-def _blocks(rows: int, columns: int, grid: Grid) -> tuple[IntArray, IntArray]:
-    """Rows and columns of each thread's block of one product."""
-    m, n = _cuts(rows, _ROWS, grid.row_parts), _cuts(columns, _LANES, grid.column_parts)
-    return np.repeat(m, len(n)), np.tile(n, len(m))
-
-
-def _cycles(task: LayerTask, m: IntArray, n: IntArray) -> FloatArray:
-    """Cycles of one block without its streams."""
-    costs, k = parameters(task).dense, task.layer.k
-    macs = task.hardware.macs_per_cycle
-    faster = macs.get("fp32", macs[task.dtype]) / macs[task.dtype]  # more lanes for narrow types
-    narrow = task.value_bits / 32
-    if task.layer.n == 1:
-        return m.astype(np.float64) * costs.vector_row
-    small = m * k * n <= costs.small_macs
-    packed = m * k * (_by_columns(costs.columns, n) * faster + costs.pack_weights * narrow)
-    packed = packed + narrow * (k * n * costs.pack_inputs + m * n * costs.outputs)
-    direct = (
-        m * k * _by_columns(costs.small_columns, n) * faster
-        + m * n * costs.small_outputs
-        + m * costs.small_row
-    )
-    return np.where(small, direct, packed)
+    def _cycles(self, machine: CpuRowsParameters) -> FloatArray:
+        """Cycles of one block without its streams."""
+        costs, n = machine.dense, self.n
+        narrow: FloatArray = self.value_bytes / 4
+        packed: FloatArray = (
+            self.m * self.k * (_by_columns(costs.columns, n) / self.faster + costs.pack_weights * narrow)
+        )
+        packed = packed + narrow * (self.k * n * costs.pack_inputs + self.m * n * costs.outputs)
+        small = (
+            self.m * self.k * _by_columns(costs.small_columns, n) / self.faster
+            + self.m * n * costs.small_outputs
+            + self.m * costs.small_row
+        )
+        cycles = np.where(self.m * self.k * n <= costs.small_macs, small, packed)
+        vector = self.m * costs.vector_row + self.k * costs.pack_inputs
+        cycles = np.where(self.one_column > 0, vector, cycles)
+        direct = self.m * self.k * -(-n // _LANES) * costs.direct_vector
+        return np.where(self.direct > 0, direct, cycles)
 
 
 def _by_columns(cycles: tuple[float, ...], n: IntArray) -> FloatArray:
     """Cycles per (m, k): whole vectors of columns, and a remainder kernel for each bit of the rest."""
-    total: FloatArray = (n // _LANES).astype(np.float64) * cycles[0]
+    total = (n // _LANES).astype(np.float64) * cycles[0]
     for bit, cost in zip((8, 4, 2, 1), cycles[1:], strict=True):
         total = total + (n & bit > 0) * cost
     return total
 
 
-def _block_cost(task: LayerTask, grid: Grid, memory: Memory, m: IntArray, n: IntArray) -> ThreadCost:
-    """Every operand passes once; a product of one column streams its weights only."""
-    costs, layer = parameters(task).dense, task.layer
-    width = task.value_bits / 8
-    own = (m * layer.k + layer.k * n + 2 * m * n) * width
-    products = max(1, memory.sharers * layer.groups // max(1, memory.threads))
-    together = np.minimum(own * memory.sharers, _operands(task) / layer.groups * products)
-    pair = costs.vector_streams if layer.n == 1 else costs.streams
-    existing = min(1.0, layer.input_elements / (layer.groups * layer.k * layer.n))
-    abreast = grid.abreast(memory)
-    neighbours = min(memory.sharers // abreast, grid.row_parts)
-    weights = memory.stream(
-        m * layer.k * width,
-        pair,
-        footprint=own,
+def dense_work(
+    machine: CpuRowsParameters, product: Product, *, faster: float = 1.0, direct: bool = False
+) -> DenseWork:
+    """The blocks of a dense product on its threads, in the grid that finishes first."""
+    if direct:
+        return _direct(machine, product, faster)
+    whole = product.groups >= product.threads
+    units = 1 if whole else product.threads // product.groups
+    rows = product.m // product.groups
+    grids = _grids(units, ceil_div(rows, _ROWS), ceil_div(product.n, _LANES))
+    works = [_blocks(machine, product, faster, rows, grid) for grid in grids]
+    return min(works, key=lambda work: float(work._cycles(machine).max())) if len(works) > 1 else works[0]
+
+
+def _grids(units: int, row_units: int, panels: int) -> list[tuple[int, int]]:
+    """Rows of blocks times columns of blocks that use the units."""
+    columns = {c for c in (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128) if c <= min(panels, units)}
+    return [(max(1, min(row_units, units // c)), c) for c in sorted(columns)]
+
+
+def _cuts(total: int, step: int, parts: int) -> IntArray:
+    upto = np.minimum(np.arange(parts + 1) * ceil_div(total, step) // parts * step, total)
+    return np.diff(upto)
+
+
+def _blocks(
+    machine: CpuRowsParameters, product: Product, faster: float, rows: int, grid: tuple[int, int]
+) -> DenseWork:
+    """Every product cut by ``grid``, or dealt to the threads whole where there are enough of them."""
+    row_parts, column_parts = grid
+    m, n = _cuts(rows, _ROWS, row_parts), _cuts(product.n, _LANES, column_parts)
+    abreast = len(m) * len(n)  # threads on one product
+    m, n = np.repeat(m, len(n)), np.tile(n, len(m))
+    products = min(product.groups, max(1, product.threads // abreast))  # at a time
+    m, n = np.tile(m, products), np.tile(n, products)
+    threads = len(m)
+    dealt = np.diff(np.arange(products + 1) * product.groups // products).astype(np.float64)
+    width, k = product.value_bytes, product.k
+    own = (m * k + k * n + 2.0 * m * n) * width
+    sharers = min(threads, machine.memory.l3_sharers)
+    operands = (rows * k + k * product.n * product.existing + 2.0 * rows * product.n) * width
+    together = np.minimum(own * sharers, operands * max(1, sharers // abreast))
+    columns = min(column_parts, sharers)
+    return _dense_work(
+        product,
+        faster,
+        m=m.astype(np.float64),
+        n=n,
+        count=np.repeat(dealt, abreast),
+        inputs=k * n.astype(np.float64),
+        own=own,
         shared=together,
-        unique=1 / abreast,
-        cold=weights_are_cold(task),
+        unique=(1 / columns, product.existing / min(max(1, sharers // columns), row_parts)),
     )
-    inputs = memory.stream(
-        layer.k * n * width, pair, footprint=own, shared=together, unique=existing / neighbours
-    )
-    outputs = memory.stream(
-        (1 + (layer.n > 1)) * m * n * width, pair, footprint=own, shared=together, written=True
-    )
-    return ThreadCost.of(_cycles(task, m, n), weights + inputs, outputs)
 
 
-def _operands(task: LayerTask) -> float:
-    layer = task.layer
-    return (layer.m * layer.k + layer.input_elements + 2 * layer.output_elements) * task.value_bits / 8
-
-
-def _plan_direct(task: LayerTask) -> LayerPlan:
+def _direct(machine: CpuRowsParameters, product: Product, faster: float) -> DenseWork:
     """Depthwise and narrow grouped convolutions: outputs summed up directly, channels dealt to threads."""
-    layer, costs = task.layer, parameters(task).dense
-    threads = min(task.hardware.units, layer.m * ceil_div(layer.n, _LANES))
-    memory = memory_of(task, threads)
-    share = np.ones(threads) / threads
-    core = share * layer.m * layer.k * ceil_div(layer.n, _LANES) * costs.direct_vector
-    own = share * _operands(task)
-    reads = share * (layer.m * layer.k + layer.input_elements) * task.value_bits / 8
-    writes = share * layer.output_elements * task.value_bits / 8
-    together = own * memory.sharers
-    cost = ThreadCost.of(
-        core,
-        memory.stream(reads, costs.streams, footprint=own, shared=together),
-        memory.stream(writes, costs.streams, footprint=own, shared=together, written=True),
+    threads = min(product.threads, product.m * ceil_div(product.n, _LANES))
+    share = np.full(threads, 1.0 / threads)
+    inputs = share * product.input_bytes / product.value_bytes
+    own = (share * product.m * (product.k + product.n) + inputs) * product.value_bytes
+    return _dense_work(
+        product,
+        faster,
+        m=share * product.m,
+        n=np.full(threads, product.n),
+        count=np.ones(threads),
+        inputs=inputs,
+        own=own,
+        shared=own * min(threads, machine.memory.l3_sharers),
+        unique=(1.0, 1.0),
+        direct=True,
     )
-    plan = core_plan(
-        task,
-        unit=np.arange(threads, dtype=np.int64),
-        cycles=cost.cycles,
-        fetch=cost.fetch,
-        drain=cost.drain,
-        threads=threads,
-        launch_cycles=costs.launch_cycles,
-    )
-    return layer_plan(
-        task, plan, "direct convolution", done=layer.macs, loaded=4.0 * layer.macs, cached=(cost.l2, cost.l3)
+
+
+def _dense_work(
+    product: Product,
+    faster: float,
+    *,
+    m: FloatArray,
+    n: IntArray,
+    count: FloatArray,
+    inputs: FloatArray,
+    own: FloatArray,
+    shared: FloatArray,
+    unique: tuple[float, float],
+    direct: bool = False,
+) -> DenseWork:
+    threads = len(m)
+
+    def same(value: float) -> FloatArray:
+        return np.full(threads, float(value))
+
+    first = same(0.0)
+    first[0] = 1.0
+    return DenseWork(
+        layer=np.zeros(threads, dtype=np.int64),
+        thread=np.arange(threads),
+        count=count,
+        m=m,
+        k=same(product.k),
+        n=n,
+        inputs=inputs,
+        first=first,
+        direct=same(direct),
+        one_column=same(product.n == 1 and not direct),
+        value_bytes=same(product.value_bytes),
+        faster=same(faster),
+        own_bytes=own,
+        shared_bytes=shared,
+        weights_unique=same(unique[0]),
+        inputs_unique=same(unique[1]),
+        cold_weights=same(product.cold_weights),
+        cold_activations=same(product.cold_activations),
     )

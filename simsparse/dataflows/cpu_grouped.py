@@ -1,78 +1,72 @@
 """Pattern-grouped rows: four rows at a time, columns sorted by which of the four use them.
 
 Fifteen straight loops, one per set of rows, each with exactly that set's FMAs: no branch inside, no
-multiplied zero, and each vector of X is loaded once for all rows that use it. Bitmask and N:M weights are
-prepared like this for n > 1.
+multiplied zero, and each vector of X is loaded once for all rows that use it. Bitmask, N:M and block weights
+are prepared like this where n is more than a few columns.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
-from simsparse.dataflows.cpu_grid import balanced, layer_plan
-from simsparse.dataflows.cpu_memory import parameters, tile_hits, unpredicted
-from simsparse.dataflows.cpu_panels import (
-    Panel,
-    RowWork,
-    cached_bytes,
-    k_block,
-    panel_plan,
-    panels_of,
-    spmm_grid,
-)
-from simsparse.dataflows.task import LayerPlan, LayerTask
+from simsparse.dataflows.cpu_memory import Memory, tile_hits, unpredicted
+from simsparse.dataflows.cpu_tiles import Tiles, cut_product, make_tiles, tiles_cost
+from simsparse.dataflows.cpu_work import Cost, Product
+from simsparse.dataflows.task import WeightOperand
+from simsparse.hardware import CpuRowsParameters
 from simsparse.kernels.count_cpu import group_visits
+from simsparse.packed.tiled import GROUP_ROWS, row_bounds
 from simsparse.plan import FloatArray
 
-_GROUP = 4
-_COLUMN_BYTES = 4
-_GROUP_BYTES = 68  # fifteen segment lengths, row numbers and offsets, per k block
+_COLUMN_BYTES = 2
+_VISIT_BYTES = 48  # sixteen segment lengths and four row numbers, per block
 
 
-def plan_grouped(task: LayerTask) -> LayerPlan:
-    """Plan an SpMM with any pattern of weights, four rows at a time."""
-    memory, layer = parameters(task).memory, task.layer
-    costs, shared = parameters(task).grouped, parameters(task).panel
-    grid = spmm_grid(task, costs.fma * shared.vectors, _GROUP)
-    starts = balanced(task.weights.row_nnz, grid.row_parts, _GROUP)
-    block = k_block(task)
-    counts, surprise = group_visits(task.weights.dense_mask, starts, block)
-    by_rows = counts[:, :_GROUP].T.astype(np.float64)
-    visits, groups, segments, long, overlap = counts[:, _GROUP:].T.astype(np.float64)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class GroupedWork(Tiles):
+    """Panels over groups of rows; ``counts`` are those of ``group_visits``, then its surprises."""
+
+    def cost(self, machine: CpuRowsParameters, memory: Memory) -> Cost:
+        """What one panel of each piece costs."""
+        return tiles_cost(machine, memory, self, _core(machine, self), 1.0)
+
+
+def grouped_work(machine: CpuRowsParameters, product: Product, weights: WeightOperand) -> GroupedWork:
+    """The pieces of an SpMM with any pattern of weights, four rows at a time."""
+    cut = cut_product(machine, product, weights.density, grouped=True)
+    starts = row_bounds(weights.row_nnz, cut.blocking, product.k, grouped=True)
+    counted, surprise = weights.counted(group_visits, starts, cut.blocking.k_block)
+    counts = np.column_stack([counted, surprise]).astype(np.float64)
+    visits = counts[:, GROUP_ROWS]
+    columns = counts[:, :GROUP_ROWS].sum(axis=1)
+    nnz = counts[:, :GROUP_ROWS] @ np.arange(1.0, GROUP_ROWS + 1)
+    stream = nnz * product.value_bytes + columns * _COLUMN_BYTES + visits * _VISIT_BYTES
+    return make_tiles(GroupedWork, machine, product, cut, starts, counts, stream, GROUP_ROWS * visits)
+
+
+def _core(machine: CpuRowsParameters, tiles: Tiles) -> FloatArray:
+    costs, u = machine.grouped, tiles.vectors
+    visits, plain, segments, long, overlap, surprise = tiles.counts[:, GROUP_ROWS:].T
+    by_rows = tiles.counts[:, :GROUP_ROWS].T
     columns = by_rows.sum(axis=0)
-    nnz = (by_rows * np.arange(1, _GROUP + 1)[:, None]).sum(axis=0)
-    missed = unpredicted(surprise, shared.branch_capacity)
-
-    def core(panel: Panel) -> FloatArray:
-        u = panel.vectors
-        tile = block * u * shared.lanes * 4
-        used = columns / np.maximum(visits, 1) / block
-        hits = tile_hits(memory.l1_usable_bytes, tile, used, overlap / np.maximum(columns, 1))
-        cycles: FloatArray = (
-            columns * u * (1 - hits) * costs.l2_vector
-            + visits * (costs.group + _GROUP * costs.group_vector * u)
-            + segments * costs.segment
-            + missed * costs.mispredict
-            + long * costs.long_segment
-        )
-        for rows in range(1, _GROUP + 1):
-            fed = costs.load * u + costs.row_weight * rows + costs.column
-            cycles = cycles + by_rows[rows - 1] * max(costs.fma * u * rows, fed)
-        return cycles
-
-    work = RowWork(
-        starts=starts,
-        stream_bytes=nnz * (task.value_bits / 8) + columns * _COLUMN_BYTES + visits * _GROUP_BYTES,
-        visits=_GROUP * visits,
-        first_visits=_GROUP * groups,
-        core=core,
+    hits = tile_hits(
+        machine.memory.l1_usable_bytes,
+        tiles.block * u * tiles.lanes * 4,
+        columns / np.maximum(visits, 1) / tiles.block,
+        overlap / np.maximum(columns, 1),
     )
-    plan, full, last = panel_plan(task, grid, work)
-    return layer_plan(
-        task,
-        plan,
-        "pattern-grouped rows",
-        done=task.weights.nnz * layer.n,
-        loaded=4.0 * float(columns.sum()) * layer.n,
-        cached=cached_bytes(panels_of(task)[0], full, last),
+    cycles: FloatArray = (
+        columns * u * (1 - hits) * costs.l2_vector
+        + (visits - plain) * costs.group
+        + plain * costs.plain_group
+        + visits * GROUP_ROWS * costs.group_vector * u
+        + segments * costs.segment
+        + unpredicted(surprise, machine.panel.branch_capacity) * costs.mispredict
+        + long * costs.long_segment
     )
+    for rows in range(1, GROUP_ROWS + 1):
+        fed = costs.load * u + costs.row_weight * rows + costs.column
+        cycles += by_rows[rows - 1] * np.maximum(np.maximum(costs.fma * u * rows, fed), costs.latency)
+    return cycles

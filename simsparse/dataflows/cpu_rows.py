@@ -1,11 +1,11 @@
 """CPU: rows of W on cores, each kernel with its own inner-loop cost.
 
-A thread has a contiguous part of the rows with an equal share of the kept weights, and a share of the panels
-of columns. Its time is additive: packing the inputs into L1, the core loop, the weight stream and the
-outputs; nothing overlaps but the DRAM traffic of one thread with the arithmetic of the others. Each storage
-format has its kernels: ``dense`` a BLAS product; ``csr`` rows; ``bsr`` blocks of output channels; ``bitmask``
-and ``nm`` pattern-grouped rows, expanded for a single column. Formats that are only stored are unpacked to
-csr when a network is loaded.
+A thread has a contiguous part of the rows with an equal share of the work, and a share of the panels of
+columns, cut as ``simsparse.packed`` cuts them on such a machine. Its time is additive: packing the inputs,
+the core loop, the weight stream and the outputs; nothing overlaps but the DRAM traffic of one thread with the
+arithmetic of the others. Each storage format has its kernels: ``dense`` a BLAS product; ``csr`` rows;
+``bitmask``, ``nm`` and ``bsr`` pattern-grouped rows; and each its own for a few columns. Formats that are
+only stored are unpacked to csr when a network is loaded.
 
 Activations and small weights stay in the L3 between calls where they fit; large weights come from DRAM.
 
@@ -14,17 +14,22 @@ Source: additive model fitted on a Zen 4 core with AVX-512; the machine's file s
 
 from __future__ import annotations
 
-import dataclasses
-
-from simsparse.dataflows.cpu_bsr import block_shape, plan_bsr
-from simsparse.dataflows.cpu_csr import plan_csr
-from simsparse.dataflows.cpu_dense import plan_dense
-from simsparse.dataflows.cpu_grouped import plan_grouped
-from simsparse.dataflows.cpu_vector import plan_block_vector, plan_expand, plan_gather
-from simsparse.dataflows.task import LayerPlan, LayerTask
+from simsparse.dataflows.cpu_csr import csr_work
+from simsparse.dataflows.cpu_dense import dense_work
+from simsparse.dataflows.cpu_grid import layer_plan
+from simsparse.dataflows.cpu_grouped import grouped_work
+from simsparse.dataflows.cpu_memory import cpu_of
+from simsparse.dataflows.cpu_vector import bitmask_work, block_vector_work, gather_work, nm_work
+from simsparse.dataflows.cpu_work import Product, Work
+from simsparse.dataflows.task import LayerPlan, LayerTask, WeightOperand
 from simsparse.errors import UnsupportedError
+from simsparse.hardware import CpuRowsParameters
+from simsparse.kernels.gemv_simd import PICKS
+from simsparse.packed.choose import WIDEST
 
-_WHOLE_VECTOR = 16
+_L1_BYTES_PER_MAC = 4.0
+KERNELS = ("csr", "grouped", "dense", "gemv-csr", "gemv-bitmask", "gemv-nm", "gemv-bsr")
+"""As ``simsparse.packed`` names them."""
 
 
 def plan_layer(task: LayerTask) -> LayerPlan:
@@ -35,20 +40,119 @@ def plan_layer(task: LayerTask) -> LayerPlan:
     UnsupportedError
         If the weights are in a format without a kernel on this machine, or the operands are both activations.
     """
-    name, one_column = task.format.name, task.layer.n == 1 and task.layer.groups == 1
+    machine, layer, name = cpu_of(task.hardware), task.layer, task.format.name
+    product = product_of(task)
     if name == "dense":
-        return plan_dense(task)
-    if not task.layer.kind.has_weights:
+        return _plan_dense(task, machine, product)
+    if not layer.kind.has_weights:
         raise UnsupportedError(f"{name} holds weights, and both operands of this product are activations")
-    if name in ("bitmask", "nm"):
-        return plan_expand(task) if one_column else plan_grouped(task)
-    if name == "bsr":
-        if task.layer.groups > 1:
-            raise UnsupportedError(f"the bsr kernel takes one product, got {task.layer.groups} groups")
-        whole = block_shape(task)[0] % _WHOLE_VECTOR == 0
-        return plan_block_vector(task) if one_column and whole else plan_bsr(task)
-    if name != "csr" and task.support.role != "unpack":
+    if name not in ("csr", "bitmask", "nm", "bsr") and task.support.role != "unpack":
         raise UnsupportedError(f"{task.hardware.name} has no kernel for {name}")
-    plan = plan_gather(task) if one_column else plan_csr(task)
-    unpacked = () if name == "csr" else (f"{name} weights are unpacked to csr once, when they are loaded",)
-    return dataclasses.replace(plan, notes=(*plan.notes, *unpacked))
+    kernel = kernel_of(name, product, keep_of(task.format))
+    rows = getattr(task.format, "rows", 4) if name == "bsr" else 4
+    work = make_work(
+        kernel, machine, product, task.weights, keep=(keep_of(task.format) or (0, 0))[0], block_rows=rows
+    )
+    unpacked = f"{name} weights are unpacked to csr once, when they are loaded"
+    done = task.weights.nnz * layer.n
+    return layer_plan(
+        task,
+        work,
+        product.threads,
+        _NAMES[kernel],
+        done=done,
+        loaded=_L1_BYTES_PER_MAC * done,
+        notes=(unpacked,) if task.support.role == "unpack" else (),
+    )
+
+
+_NAMES = {
+    "csr": "csr rows",
+    "grouped": "pattern-grouped rows",
+    "gemv-csr": "csr gather",
+    "gemv-bitmask": "bitmask expand",
+    "gemv-nm": "N:M expand",
+    "gemv-bsr": "block columns",
+}
+
+
+def kernel_of(format_name: str, product: Product, form: tuple[int, int] | None = None) -> str:
+    """The sparse kernel that multiplies weights of a format; ``form`` is N and M where there are."""
+    if product.n > WIDEST or product.groups > 1:
+        return "grouped" if format_name in ("bitmask", "nm", "bsr") else "csr"
+    if format_name == "nm":
+        known = form is not None and form[0] in PICKS and PICKS[form[0]][1] == form[1]
+        return "gemv-nm" if known else "gemv-csr"
+    return f"gemv-{format_name}" if format_name in ("bitmask", "bsr") else "gemv-csr"
+
+
+def keep_of(format_: object) -> tuple[int, int] | None:
+    """N and M of an N:M format."""
+    keep, group = getattr(format_, "keep", None), getattr(format_, "group", None)
+    return None if keep is None or group is None else (int(keep), int(group))
+
+
+def make_work(
+    kernel: str,
+    machine: CpuRowsParameters,
+    product: Product,
+    weights: WeightOperand,
+    *,
+    keep: int = 2,
+    block_rows: int = 4,
+) -> Work:
+    """What a kernel of ``KERNELS`` does for a product with these weights.
+
+    ``keep`` is N of N:M weights for gemv-nm, ``block_rows`` the height of the format's blocks for gemv-bsr.
+    """
+    if kernel == "csr":
+        return csr_work(machine, product, weights)
+    if kernel == "grouped":
+        return grouped_work(machine, product, weights)
+    if kernel == "gemv-csr":
+        return gather_work(product, weights)
+    if kernel == "gemv-bitmask":
+        return bitmask_work(machine, product, weights)
+    if kernel == "gemv-nm":
+        return nm_work(product, keep)
+    if kernel == "gemv-bsr":
+        return block_vector_work(product, weights, block_rows)
+    return dense_work(machine, product)
+
+
+def product_of(task: LayerTask) -> Product:
+    """The task's product on all cores of its machine; large weights are cold, activations are not.
+
+    The dense size decides for every format: what else the network holds is not known here.
+    """
+    layer, machine = task.layer, task.hardware
+    dense = layer.m * layer.k * task.value_bits / 8
+    windows = layer.conv is not None and layer.conv.kernel_height * layer.conv.kernel_width > 1
+    return Product(
+        m=layer.m,
+        k=layer.k,
+        n=layer.n,
+        groups=layer.groups,
+        value_bytes=task.value_bits / 8,
+        inputs=layer.input_elements,
+        row_pieces=layer.conv.out_height * layer.conv.batch if windows and layer.conv else 0,
+        threads=machine.units,
+        cold_weights=layer.kind.has_weights and dense > cpu_of(machine).memory.cold_above_bytes,
+    )
+
+
+def _plan_dense(task: LayerTask, machine: CpuRowsParameters, product: Product) -> LayerPlan:
+    layer, macs = task.layer, task.hardware.macs_per_cycle
+    narrow = layer.m // layer.groups < machine.dense.direct_below_rows
+    direct = layer.groups > 1 and layer.kind.has_weights and narrow
+    faster = macs[task.dtype] / macs.get("fp32", macs[task.dtype])  # more lanes for narrow types
+    work = dense_work(machine, product, faster=faster, direct=direct)
+    name = "dense sgemm" if task.dtype == "fp32" else f"dense {task.dtype} gemm"
+    return layer_plan(
+        task,
+        work,
+        len(work.thread),
+        "direct convolution" if direct else name,
+        done=layer.macs,
+        loaded=layer.macs * (_L1_BYTES_PER_MAC if direct else 4 / 6),  # about six rows share a loaded vector
+    )

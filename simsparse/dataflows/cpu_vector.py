@@ -1,124 +1,229 @@
-"""One column of X (n = 1): the weights stream once, and the kernels differ in how they meet the inputs.
+"""A few columns of X: the weights stream once, and the kernels differ in how they meet the inputs.
 
-``csr`` gathers 16 inputs per instruction; ``bitmask`` and ``nm`` expand packed weights against contiguous
-inputs; blocks of 16 output channels broadcast one input.
+``csr`` gathers inputs for eight rows side by side; ``bitmask`` and ``nm`` put packed weights under contiguous
+inputs; blocks of output channels share an input. Each copies X first, on one thread.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
 import numpy as np
 
-from simsparse.dataflows.cpu_bsr import block_shape, stored_macs
-from simsparse.dataflows.cpu_grid import Grid, ThreadCost, balanced, layer_plan, thread_plan
-from simsparse.dataflows.cpu_memory import memory_of, parameters, weights_are_cold
-from simsparse.dataflows.task import LayerPlan, LayerTask
+from simsparse.dataflows.cpu_memory import Memory
+from simsparse.dataflows.cpu_work import Cost, Product, overlapped
+from simsparse.dataflows.task import BoolArray, WeightOperand
 from simsparse.dataflows.tiling import ceil_div
-from simsparse.hardware.cpu import Pair
-from simsparse.kernels.count_gpu import kept_blocks
+from simsparse.hardware import CpuRowsParameters
+from simsparse.hardware.cpu import BlockVectorCosts, ExpandCosts, GatherCosts
+from simsparse.kernels.count_mask import row_counts
+from simsparse.kernels.gemv_simd import PICKS
+from simsparse.packed.gemv_bsr import HEIGHTS, fitting_height
+from simsparse.packed.gemv_csr import index_dtype
+from simsparse.packed.gemv_layout import fair_bounds
 from simsparse.plan import FloatArray, IntArray
 
-_LANES = 16
-_GATHERED = 32  # entries per pass of the unrolled gather loop
-_TILES_PER_THREAD = 8
+_LANES = 8
+_GROUP = 4
+_NO_STARTS = np.zeros(0, dtype=np.int64)
+_STEPS_PER_GROUP, _BLOCKS_PER_GROUP = 4, 8  # as the packing weighs them when it shares rows out
 
 
-def plan_gather(task: LayerTask) -> LayerPlan:
-    """CSR rows that gather their inputs."""
-    costs, length = parameters(task).gather, task.weights.row_nnz
-    starts = balanced(length, _threads(task))
-    left = length % _GATHERED
-    nnz, rows = _sums(length, starts), np.diff(starts)
-    core = (
-        2 * costs.vector * _sums(length // _GATHERED, starts)
-        + costs.remainder * _sums(left, starts)
-        + costs.row * rows
-        + costs.mispredict * _surprise(left, starts)
-        + _far(task) * costs.l2_chunk * nnz / _LANES
-    )
-    stream = nnz * (task.value_bits / 8 + 4)
-    done = task.weights.nnz
-    return _plan(task, starts, core, stream, costs.weights, costs.launch_cycles, "csr gather", done)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class VectorWork:
+    """All rows of one thread; arrays (P,). ``steps``, ``groups`` count what the kernel's inner loop does."""
+
+    layer: IntArray
+    thread: IntArray
+    count: FloatArray
+    n: FloatArray
+    inputs: FloatArray
+    """Elements of X, on the first piece of a layer."""
+    steps: FloatArray
+    groups: FloatArray
+    height: IntArray
+    x_bytes: FloatArray
+    """Bytes of X that a pass over the weights meets."""
+    narrow: FloatArray
+    """1 where weights are widened from bf16 or int8."""
+    stream_bytes: FloatArray
+    output_bytes: FloatArray
+    cold_weights: FloatArray
+    cold_activations: FloatArray
+
+    def far(self, machine: CpuRowsParameters) -> FloatArray:
+        """Share of the inputs that the L1 does not hold."""
+        return 1 - np.minimum(1.0, machine.memory.l1_usable_bytes / self.x_bytes)
+
+    def streamed(
+        self,
+        machine: CpuRowsParameters,
+        memory: Memory,
+        core: FloatArray,
+        costs: GatherCosts | ExpandCosts | BlockVectorCosts,
+    ) -> Cost:
+        """The core's cycles beside the stream of weights; X and Y are small, and read and written once."""
+        own = self.stream_bytes + self.x_bytes + self.output_bytes
+        shared = own * memory.sharers
+        read = memory.stream(
+            self.stream_bytes, costs.weights, footprint=own, shared=shared, cold=self.cold_weights
+        )
+        written = memory.stream(
+            self.output_bytes,
+            (0.0, 0.0),
+            footprint=own,
+            shared=shared,
+            written=True,
+            cold=self.cold_activations,
+        )
+        launch = costs.launch_cycles + machine.memory.cold_call_cycles * self.cold_activations
+        serial = launch * (self.inputs > 0) + costs.input * self.inputs
+        cycles = overlapped(core, read, memory, costs.exposed)
+        return replace(Cost.of(core, read, written, serial), cycles=cycles + written.cycles)
 
 
-def plan_expand(task: LayerTask) -> LayerPlan:
-    """Bitmask or N:M weights expanded in registers."""
-    machine = parameters(task)
-    two_of_four = (getattr(task.format, "keep", 0), getattr(task.format, "group", 0)) == (2, 4)
-    costs = machine.nm if two_of_four else machine.bitmask
-    starts = balanced(task.weights.row_nnz, _threads(task))
-    rows = np.diff(starts)
-    chunks = rows * ceil_div(task.layer.k, _LANES)
-    core = costs.chunk * chunks + costs.row * rows + _far(task) * costs.l2_chunk * chunks
-    stream = _sums(task.weights.row_nnz, starts) * (task.value_bits / 8) + rows * task.layer.k / 8
-    name = "2:4 expand" if two_of_four else "bitmask expand"
-    return _plan(task, starts, core, stream, costs.weights, costs.launch_cycles, name, task.weights.nnz)
+AnyVectorWork = TypeVar("AnyVectorWork", bound=VectorWork)
 
 
-def plan_block_vector(task: LayerTask) -> LayerPlan:
-    """Blocks whose rows are whole vectors of outputs."""
-    costs = parameters(task).block_vector
-    rows, columns = block_shape(task)
-    kept = kept_blocks(task.weights.dense_mask, rows, columns)
-    starts = balanced(kept.sum(axis=1), min(_threads(task), len(kept)))
-    per_block = columns * ceil_div(rows, _LANES)
-    pieces = _sums(kept.sum(axis=1), starts) * per_block
-    core = costs.block * pieces + costs.group * np.diff(starts) * ceil_div(rows, _LANES)
-    stream = pieces * (_LANES * task.value_bits / 8 + 4)
-    done = stored_macs(task, kept)
-    name = f"bsr blocks {rows}x{columns}"
-    return _plan(task, starts, core, stream, costs.weights, costs.launch_cycles, name, done)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class GatherWork(VectorWork):
+    """Eight rows side by side."""
+
+    def cost(self, machine: CpuRowsParameters, memory: Memory) -> Cost:
+        """What each thread's rows cost."""
+        costs = machine.gather
+        step = np.where(self.n > 1, costs.wide_step, costs.step) + costs.narrow * self.narrow
+        core = self.steps * (step + _LANES * self.far(machine) * costs.l2_input) + self.groups * costs.group
+        return self.streamed(machine, memory, core, costs)
 
 
-def _plan(
-    task: LayerTask,
-    starts: IntArray,
-    core: FloatArray,
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class BitmaskWork(VectorWork):
+    """Masks over vectors of inputs, four rows together."""
+
+    def cost(self, machine: CpuRowsParameters, memory: Memory) -> Cost:
+        """What each thread's rows cost."""
+        return _expand(self, machine, memory, nm=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class NmWork(VectorWork):
+    """Positions inside groups of inputs, four rows together."""
+
+    def cost(self, machine: CpuRowsParameters, memory: Memory) -> Cost:
+        """What each thread's rows cost."""
+        return _expand(self, machine, memory, nm=True)
+
+
+def _expand(work: BitmaskWork | NmWork, machine: CpuRowsParameters, memory: Memory, *, nm: bool) -> Cost:
+    costs = machine.nm if nm else machine.bitmask
+    chunk = costs.chunk + costs.narrow * work.narrow + work.far(machine) * costs.l2_input
+    core = work.n * (work.steps * chunk + work.groups * costs.group)
+    return work.streamed(machine, memory, core, costs)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class BlockVectorWork(VectorWork):
+    """Blocks of 16, 8 or 4 output channels."""
+
+    def cost(self, machine: CpuRowsParameters, memory: Memory) -> Cost:
+        """What each thread's rows cost."""
+        costs = machine.block_vector
+        block = np.select([self.height == tall for tall in HEIGHTS], costs.block) + costs.narrow * self.narrow
+        core = self.n * (self.steps * block + self.groups * costs.group)
+        return self.streamed(machine, memory, core, costs)
+
+
+def gather_work(product: Product, weights: WeightOperand) -> GatherWork:
+    """Compressed rows, longest first, eight side by side; a group takes as many steps as its longest row."""
+    steps = weights.counted(_longest_rows, _NO_STARTS, _LANES)[0]
+    bounds = fair_bounds(steps + _STEPS_PER_GROUP, product.threads)
+    width = product.value_bytes + index_dtype(product.k).itemsize
+    stream: FloatArray = _LANES * (width * steps.astype(np.float64) + 8.0)
+    return _vector_work(GatherWork, product, bounds, steps, stream, _LANES if product.n > 1 else 1)
+
+
+def _longest_rows(mask: BoolArray, _: IntArray, rows: int) -> tuple[IntArray, FloatArray]:
+    """The longest row of each group of ``rows``, rows in falling order of length."""
+    lengths = np.sort(row_counts(mask))[::-1]
+    return lengths[::rows].copy(), np.zeros(0)
+
+
+def _row_groups(mask: BoolArray, _: IntArray, rows: int) -> tuple[IntArray, FloatArray]:
+    """Kept weights of each group of ``rows``."""
+    return np.add.reduceat(row_counts(mask), np.arange(0, len(mask), rows)), np.zeros(0)
+
+
+def bitmask_work(machine: CpuRowsParameters, product: Product, weights: WeightOperand) -> BitmaskWork:
+    """Bit masks over vectors of columns."""
+    lanes = 16 if machine.panel.isa == "avx512" else 8
+    chunks = ceil_div(product.k, lanes)
+    nnz = weights.counted(_row_groups, _NO_STARTS, _GROUP)[0]
+    stream: FloatArray = nnz.astype(np.float64) * product.value_bytes + chunks * lanes / 2
+    return _vector_work(BitmaskWork, product, _even(len(nnz), product), np.full(len(nnz), chunks), stream)
+
+
+def nm_work(product: Product, keep: int) -> NmWork:
+    """N:M slots and words of positions."""
+    sources, _, vectors = PICKS[keep]
+    words = ceil_div(product.k, 8 * sources * vectors)
+    groups = ceil_div(product.m, _GROUP)
+    stream = np.full(groups, _GROUP * words * (4.0 + 8 * vectors * product.value_bytes))
+    return _vector_work(NmWork, product, _even(groups, product), np.full(groups, words), stream)
+
+
+def block_vector_work(product: Product, weights: WeightOperand, rows: int) -> BlockVectorWork:
+    """Blocks one column wide and as tall as fits ``rows``; every position of a kept one is multiplied."""
+    tall = fitting_height(rows)
+    kept = weights.tall_blocks(tall)
+    bounds = fair_bounds(kept + _BLOCKS_PER_GROUP, product.threads)
+    each = tall * product.value_bytes + index_dtype(product.k).itemsize
+    stream: FloatArray = kept.astype(np.float64) * each + 8.0 + 4 * tall
+    return _vector_work(BlockVectorWork, product, bounds, kept, stream, height=tall)
+
+
+def _even(groups: int, product: Product) -> IntArray:
+    return fair_bounds(np.ones(groups, dtype=np.int64), product.threads)
+
+
+def _vector_work(
+    kind: type[AnyVectorWork],
+    product: Product,
+    bounds: IntArray,
+    steps: IntArray,
     stream: FloatArray,
-    weights: Pair,
-    launch_cycles: float,
-    name: str,
-    done: int,
-) -> LayerPlan:
-    """A few tiles per thread, so that its arithmetic meets the other threads' DRAM traffic."""
-    grid = Grid(row_parts=len(starts) - 1, column_parts=1)
-    memory = memory_of(task, grid.threads)
-    own = stream + task.activation_bytes(task.layer.input_elements)
-    read = memory.stream(
-        stream, weights, footprint=own, shared=own * memory.sharers, cold=weights_are_cold(task)
+    copies: int = 0,
+    height: int = 0,
+) -> AnyVectorWork:
+    """The threads' shares of the groups: each has its ``steps`` and the bytes it streams."""
+    threads = product.threads
+    columns = copies or product.n
+
+    def shared_out(values: FloatArray) -> FloatArray:
+        upto = np.concatenate([[0.0], np.cumsum(values)])
+        parts: FloatArray = upto[bounds[1:]] - upto[bounds[:-1]]
+        return parts
+
+    def same(value: float) -> FloatArray:
+        return np.full(threads, float(value))
+
+    groups = np.diff(bounds).astype(np.float64)
+    inputs = same(0.0)
+    inputs[0] = product.k * columns
+    return kind(
+        layer=np.zeros(threads, dtype=np.int64),
+        thread=np.arange(threads),
+        count=same(1.0),
+        n=same(product.n),
+        inputs=inputs,
+        steps=shared_out(steps.astype(np.float64)),
+        groups=groups,
+        height=np.full(threads, height),
+        x_bytes=same(4.0 * product.k * columns),
+        narrow=same(product.value_bytes < 4),
+        stream_bytes=shared_out(stream),
+        output_bytes=product.m * product.n * 4.0 * groups / max(1.0, float(groups.sum())),
+        cold_weights=same(product.cold_weights),
+        cold_activations=same(product.cold_activations),
     )
-    outputs = task.activation_bytes(1) * np.diff(starts).astype(np.float64)
-    written = memory.stream(outputs, (0.0, 0.0), footprint=own, shared=own * memory.sharers, written=True)
-    whole = ThreadCost.of(core.astype(np.float64), read, written)
-    part = ThreadCost(
-        cycles=whole.cycles / _TILES_PER_THREAD,
-        fetch=whole.fetch / _TILES_PER_THREAD,
-        drain=whole.drain / _TILES_PER_THREAD,
-        l2=0.0,
-        l3=0.0,
-    )
-    plan = thread_plan(task, grid, _TILES_PER_THREAD, part, part, launch_cycles)
-    return layer_plan(task, plan, name, done=done, loaded=4.0 * done, cached=(whole.l2, whole.l3))
-
-
-def _threads(task: LayerTask) -> int:
-    return min(task.hardware.units, task.layer.m)
-
-
-def _sums(values: IntArray, starts: IntArray) -> FloatArray:
-    upto: FloatArray = np.concatenate([[0], np.cumsum(values)]).astype(np.float64)
-    return upto[starts[1:]] - upto[starts[:-1]]
-
-
-def _far(task: LayerTask) -> float:
-    """Share of the inputs that the L1 does not hold."""
-    return 1 - min(1.0, parameters(task).memory.l1_usable_bytes / (4 * task.layer.k))
-
-
-def _surprise(left: IntArray, starts: IntArray) -> FloatArray:
-    """Rows whose number of left-over entries the branch predictor cannot tell from the most likely ones."""
-    out = np.zeros(len(starts) - 1)
-    for part in range(len(out)):
-        rows = left[starts[part] : starts[part + 1]]
-        seen = np.bincount(rows, minlength=1).astype(np.float64)
-        out[part] = len(rows) - (seen**2).sum() / max(1, len(rows))
-    return out

@@ -1,8 +1,9 @@
 """Which tile a library launches, and how far the power budget cuts the clock.
 
-The library's choice is an input of the model, not physics: it takes the tile with the least estimated time,
-where smaller tiles are discounted by their ``preference``. k is split over blocks where tiles alone leave SMs
-idle.
+The library's choice is an input of the model, not physics: it takes the tile with the least estimated main
+loop, where smaller tiles are discounted by their ``preference``. It counts one prologue, not one per wave:
+published times show it taking tiles whose waves' prologues cost more than they save. k is split over blocks
+where tiles alone leave SMs idle.
 """
 
 from __future__ import annotations
@@ -19,16 +20,22 @@ from simsparse.hardware.gpu import ThreadBlockTile, TileKernel
 _SLICES_PER_SPLIT = 4  # a shorter main loop would not fill its pipeline
 PARTIAL_BYTES = 8
 """L2 bytes per output of one part of a split k: an fp32 sum written, and read again to be added up."""
+_SLICED_BELOW = (
+    32  # rows or columns: those of cuBLAS's sgemm_32x32_sliced1x4 and of its matrix-vector kernels
+)
 _KNEE = 4  # exponent of the p-norm: a maximum with a soft knee, as fitted on tile kernels
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """A launched tile: its split of k, the clock share left by the power budget, and its estimate."""
+    """A launched tile: its split of k, the clock share left by the power budget, the share of the vector lanes
+    that its warps keep busy, and its estimate.
+    """
 
     tile: ThreadBlockTile
     split: int
     clock_share: float
+    issue_share: float
     cycles: float
     pipe_bound: bool
 
@@ -67,19 +74,33 @@ def estimate(
     split: int,
     macs_per_cycle: float,
 ) -> Choice:
-    """Closed form of one tile: the slower of the most loaded SM's pipe and the channels, plus fixed costs."""
+    """Closed form of one tile: the slower of the most loaded SM's pipe and the channels, plus one prologue."""
     l2, dram = (channel.bytes_per_cycle for channel in channels(task))
     tiles = blocks(product, tile)
     units = task.hardware.units
     loaded = ceil_div(tiles * split, units)
     depth = whole_steps(product.k, parameters(task).matrix_k_step) / split
     share = clock_share(task, tiles * split / (loaded * units))
-    pipe = loaded * tile.rows * tile.columns * depth / (macs_per_cycle * share * tile.preference)
+    issue = _issue_share(task, product, tile, min(loaded, tile.blocks_per_unit))
+    pipe = loaded * tile.rows * tile.columns * depth / (macs_per_cycle * share * issue * tile.preference)
     feed = max(_l2_bytes(product, tile) / l2, _dram_bytes(product) / dram)
-    fills = ceil_div(loaded, tile.blocks_per_unit) if tile.blocks_per_unit == 1 else 1
     partial = 0 if split == 1 else split * PARTIAL_BYTES * product.output_bytes * 8 / product.value_bits / l2
-    cycles = (pipe**_KNEE + feed**_KNEE) ** (1 / _KNEE) + fills * tile.fill_cycles + partial
-    return Choice(tile=tile, split=split, clock_share=share, cycles=cycles, pipe_bound=pipe > feed)
+    cycles = (pipe**_KNEE + feed**_KNEE) ** (1 / _KNEE) + tile.fill_cycles + partial
+    return Choice(
+        tile=tile,
+        split=split,
+        clock_share=share,
+        issue_share=issue,
+        cycles=cycles,
+        pipe_bound=pipe > feed,
+    )
+
+
+def _issue_share(task: LayerTask, product: Product, tile: ThreadBlockTile, resident: int) -> float:
+    """Kernels for few rows or columns slice k over the warps of a block, so even a small tile has enough."""
+    if min(product.rows, product.columns) < _SLICED_BELOW:
+        return 1.0
+    return parameters(task).issue_share(task.dtype, tile, resident)
 
 
 def _splits(task: LayerTask, product: Product, kernel: TileKernel, tile: ThreadBlockTile) -> Iterator[int]:

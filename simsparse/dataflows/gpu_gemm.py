@@ -7,11 +7,12 @@ sums in the L2. A dense kernel multiplies zeros like any other value: no time an
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from simsparse.dataflows.gpu_choice import PARTIAL_BYTES, Choice, choose
+from simsparse.dataflows.gpu_layout import with_copies
 from simsparse.dataflows.gpu_machine import (
     Product,
     block_plan,
@@ -57,12 +58,23 @@ def plan_structured(task: LayerTask) -> LayerPlan:
     if kernel is None:
         raise UnsupportedError(f"{task.hardware.name} has no matrix pipe that skips N:M zeros")
     _check_structured(task, kernel)
-    plan, choice, busy = _tiles(task, product_of(task), kernel.kernel, kernel.rate_factor)
+    held = _held(task, kernel.kernel)
+    product = replace(product_of(task), weight_bytes=sum(held))
+    plan, choice, busy = _tiles(task, product, kernel.kernel, kernel.rate_factor)
     layer = task.layer
     kept = min(layer.k, ceil_div(layer.k, kernel.group) * kernel.keep)
     split = f" split {choice.split}" if choice.split > 1 else ""
     name = f"{kernel.keep}:{kernel.group} tiles {choice.tile}{split}"
-    return tile_layer(task, plan, name, choice, busy, layer.m * kept * layer.n)
+    made = tile_layer(task, plan, name, choice, busy, layer.m * kept * layer.n)
+    return replace(made, weight_bytes=held[0], metadata_bytes=held[1])
+
+
+def _held(task: LayerTask, kernel: TileKernel) -> tuple[int, int]:
+    """Bytes of stored weights and of their metadata, with weights as narrow as the library holds them."""
+    values, metadata = stored(task)
+    if kernel.weight_bits and task.layer.kind.has_weights:
+        values = ceil_div(round(values * 8 / task.value_bits * kernel.weight_bits), 8)
+    return values, metadata
 
 
 def _check_structured(task: LayerTask, kernel: StructuredKernel) -> None:
@@ -130,9 +142,7 @@ def _tiles(
     part = np.tile(np.repeat(np.arange(split), len(rows) * len(columns)), product.groups)
     first, counts = bounds[part], np.diff(bounds)[part]
     slice_start = starts(counts)
-    outputs = _outputs(
-        product, kernel, rows[weights % len(rows)] * columns[inputs % len(columns)], part, split
-    )
+    outputs = _outputs(product, rows[weights % len(rows)] * columns[inputs % len(columns)], part, split)
     fetch = tile_traffic(
         weights,
         inputs,
@@ -153,7 +163,7 @@ def _tiles(
         slice_start=slice_start,
         fetch=fetch,
         outputs=outputs,
-        compute=macs / (rate * choice.clock_share),
+        compute=macs / (rate * choice.clock_share * choice.issue_share),
         blocks_per_unit=tile.blocks_per_unit,
         stages=tile.stages,
         fill_cycles=tile.fill_cycles,
@@ -164,7 +174,7 @@ def _tiles(
     work = Work(
         pipe_cycles=float(macs.sum()) * kernel.efficiency / rate, staged_bytes=staged, read_bytes=round(reads)
     )
-    return plan, choice, work
+    return with_copies(task, plan, kernel, product), choice, work
 
 
 def _slice_depth(task: LayerTask, product: Product, choice: Choice, tiles: int) -> int:
@@ -195,12 +205,8 @@ def _repeated(sizes: IntArray, depths: IntArray, groups: int) -> IntArray:
     return np.tile(np.outer(sizes, depths), (groups, 1))
 
 
-def _outputs(
-    product: Product, kernel: TileKernel, elements: IntArray, part: IntArray, split: int
-) -> tuple[IntArray, IntArray]:
+def _outputs(product: Product, elements: IntArray, part: IntArray, split: int) -> tuple[IntArray, IntArray]:
     """Bytes each block drains to L2 and to DRAM; the last part of a split k writes the outputs."""
     last = part == split - 1
     written = np.where(last, spread(product.output_bytes, elements * last), 0)
-    partial = PARTIAL_BYTES * elements * (split > 1)
-    passes = 1 + 2 * kernel.output_copies
-    return written * passes + partial, written * passes
+    return written + PARTIAL_BYTES * elements * (split > 1), written

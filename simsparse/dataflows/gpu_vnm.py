@@ -16,6 +16,7 @@ import numpy as np
 
 from simsparse.dataflows.gpu_choice import Choice, choose
 from simsparse.dataflows.gpu_gemm import Work, tile_layer
+from simsparse.dataflows.gpu_layout import with_copies
 from simsparse.dataflows.gpu_machine import (
     Product,
     block_plan,
@@ -121,6 +122,7 @@ def _plan(
         stages=tile.stages,
         fill_cycles=tile.fill_cycles,
     )
+    plan = with_copies(task, plan, tiles_of, product_of(task))
     return plan, _work(task, choice, fetch, float(macs.sum()) * tiles_of.efficiency / rate)
 
 

@@ -21,6 +21,8 @@ from simsparse.hardware import SystolicParameters
 from simsparse.plan import Channel, Plan, Stream, TileKind
 from simsparse.results import Counts
 
+_MOST_TILES = 10_000  # of a layer; more are bundled with their neighbours, which a small array would not show
+
 
 def plan_layer(task: LayerTask) -> LayerPlan:
     """Plan one product; every group of a grouped layer is a product of its own, one after the other."""
@@ -80,6 +82,12 @@ def _plan(
     decoder = task.support.decode_weights_per_cycle
     dram = task.hardware.bytes_per_cycle("dram")
     fill = array.rows + array.columns if array.pipeline_fill else 0
+    first = np.arange(0, len(m), ceil_div(len(m), _MOST_TILES))
+
+    def bundled(values: np.ndarray) -> np.ndarray:
+        added: np.ndarray = np.add.reduceat(values, first)
+        return added
+
     return Plan(
         kind=TileKind.UNICAST,
         units=1,
@@ -91,16 +99,16 @@ def _plan(
         ),
         fetch_bytes=np.stack(
             [
-                spread(values * chunks, m * k),
-                spread(metadata * chunks, m * k),
-                spread(place.input_bytes, k * n),
+                bundled(spread(values * chunks, m * k)),
+                bundled(spread(metadata * chunks, m * k)),
+                bundled(spread(place.input_bytes, k * n)),
             ],
             axis=1,
         ),
         drain_streams=(Stream(name="outputs", channel=0),),
-        drain_bytes=spread(place.output_bytes, outputs)[:, None],
-        decode_cycles=np.maximum(k, m * k / decoder if decoder else 0).astype(np.float64),
-        compute_cycles=n.astype(np.float64),
+        drain_bytes=bundled(spread(place.output_bytes, outputs))[:, None],
+        decode_cycles=bundled(np.maximum(k, m * k / decoder if decoder else 0).astype(np.float64)),
+        compute_cycles=bundled(n.astype(np.float64)),
         buffer_credits=2 if task.hardware.level("dram").overlap else 1,
         overhead_cycles=fill + task.hardware.launch_s * task.hardware.clock_hz,
     )

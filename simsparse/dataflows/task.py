@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -12,9 +13,10 @@ from numpy.typing import NDArray
 from simsparse.errors import ShapeError
 from simsparse.hardware import DTYPE_BITS, FormatSupport, HardwareModel
 from simsparse.ir import Layer
+from simsparse.kernels.count_gpu import kept_blocks
 from simsparse.kernels.count_mask import column_counts, row_counts
 from simsparse.kernels.count_windows import window_columns, window_counts, window_union
-from simsparse.plan import IntArray, Plan
+from simsparse.plan import FloatArray, IntArray, Plan
 from simsparse.results import Counts
 
 if TYPE_CHECKING:
@@ -33,6 +35,8 @@ class WeightOperand:
         if mask is not None and mask.shape != (m, k):
             raise ShapeError(f"weight mask: expected shape {(m, k)}, got {mask.shape}")
         self.m, self.k, self.mask = m, k, mask
+        self._counted: dict[tuple[object, ...], tuple[IntArray, FloatArray]] = {}
+        self._footprints: dict[tuple[SparseFormat, int], Footprint] = {}
 
     @cached_property
     def nnz(self) -> int:
@@ -56,10 +60,44 @@ class WeightOperand:
             return np.full((groups, self.k), rows, dtype=np.int64)
         return np.stack([column_counts(self.mask[g * rows : (g + 1) * rows]) for g in range(groups)])
 
+    def footprint(self, format: SparseFormat, value_bits: int) -> Footprint:  # noqa: A002
+        """Bits of these weights in a format, counted once for all machines that read it.
+
+        Raises
+        ------
+        FormatError
+            If the format cannot hold them.
+        """
+        key = (format, value_bits)
+        if key not in self._footprints:
+            self._footprints[key] = format.footprint(self.dense_mask, value_bits=value_bits)
+        return self._footprints[key]
+
+    def counted(
+        self,
+        count: Callable[[BoolArray, IntArray, int], tuple[IntArray, FloatArray]],
+        starts: IntArray,
+        block: int,
+    ) -> tuple[IntArray, FloatArray]:
+        """``count(mask, starts, block)``, worked out once for each set of arguments."""
+        key = (count, starts.tobytes(), block)
+        found = self._counted.get(key)
+        if found is None:
+            found = self._counted[key] = count(self.dense_mask, starts, block)
+        return found
+
+    def tall_blocks(self, rows: int) -> IntArray:
+        """(block rows,) blocks of ``rows`` x 1 that hold a kept weight."""
+        return self.counted(_block_counts, np.zeros(0, dtype=np.int64), rows)[0]
+
     @property
     def dense_mask(self) -> BoolArray:
         """The mask as an array, also when dense."""
         return np.ones((self.m, self.k), dtype=np.bool_) if self.mask is None else self.mask
+
+
+def _block_counts(mask: BoolArray, _: IntArray, rows: int) -> tuple[IntArray, FloatArray]:
+    return kept_blocks(mask, rows, 1).sum(axis=1), np.zeros(0)
 
 
 class ActivationOperand:

@@ -3,17 +3,19 @@
 Kinds that the machine applies on the way out of the layer before (its ``epilogue``) take no time of their
 own. The others stream their inputs and outputs once through the innermost shared level that holds both (the
 second level of the machine's hierarchy, else DRAM) while a vector unit works on them; nothing is fused into
-neighbouring layers.
+neighbouring layers. A movement that reads along another axis than it writes gathers whole sectors through the
+L2 of a machine that has them (see `gpu_layout`).
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from simsparse.dataflows.gpu_layout import transposed_bytes
 from simsparse.dataflows.task import LayerPlan
 from simsparse.dataflows.tiling import spread
 from simsparse.errors import UnsupportedError
-from simsparse.hardware import DTYPE_BITS, HardwareModel
+from simsparse.hardware import DTYPE_BITS, GpuTilesParameters, HardwareModel
 from simsparse.ir import Layer
 from simsparse.plan import Channel, Plan, Stream, TileKind
 from simsparse.results import Counts
@@ -45,15 +47,20 @@ def plan_vector(layer: Layer, hardware: HardwareModel, dtype: str) -> LayerPlan:
         hardware.memory[0],
     )
     share = np.ones(_TILES)
+    fetched = [(_channel(hardware, level.name), spread(inputs, share))]
+    if layer.transposes and isinstance(hardware.dataflow, GpuTilesParameters):
+        gathered = transposed_bytes(layer.input_elements, width, hardware.dataflow.sector_bytes)[0]
+        fetched = [
+            *(fetched if level.name != "l2" else []),
+            (_channel(hardware, "l2"), spread(gathered, share)),
+        ]
     return LayerPlan(
         plan=Plan(
             kind=TileKind.UNICAST,
             units=1,
-            channels=(
-                Channel(name=level.name, bytes_per_cycle=hardware.bytes_per_cycle(level.name) or 1e30),
-            ),
-            fetch_streams=(Stream(name="inputs", channel=0),),
-            fetch_bytes=spread(inputs, share)[:, None],
+            channels=tuple(channel for channel, _ in fetched),
+            fetch_streams=tuple(Stream(name="inputs", channel=index) for index in range(len(fetched))),
+            fetch_bytes=np.stack([moved for _, moved in fetched], axis=1),
             drain_streams=(Stream(name="outputs", channel=0),),
             drain_bytes=spread(outputs, share)[:, None],
             compute_cycles=spread(layer.operations, share) / rate,
@@ -65,6 +72,15 @@ def plan_vector(layer: Layer, hardware: HardwareModel, dtype: str) -> LayerPlan:
         weight_bytes=0,
         metadata_bytes=0,
     )
+
+
+def _channel(hardware: HardwareModel, name: str) -> Channel:
+    """The way to a memory level, at the share of its bandwidth that streaming sustains."""
+    rate = hardware.bytes_per_cycle(name)
+    gpu = hardware.dataflow
+    if rate and name == "dram" and isinstance(gpu, GpuTilesParameters):
+        rate *= gpu.dram_efficiency
+    return Channel(name=name, bytes_per_cycle=rate or 1e30)
 
 
 def _in_epilogue(layer: Layer) -> LayerPlan:

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from simsparse.errors import ShapeError
 from simsparse.formats.base import Encoded
-from simsparse.kernels.spmm import spmm_rows
+from simsparse.kernels.spmm import rising, split_positions, spmm_rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -29,13 +29,13 @@ class CompressedRows:
 def compress_rows(encoded: Encoded) -> CompressedRows:
     """The entries of ``encoded``, of any format, as compressed rows in its dtype."""
     positions, raw = encoded.format.stored(encoded)
-    if not np.all(positions[1:] > positions[:-1]):
+    positions = np.ascontiguousarray(positions, np.int64)
+    if not rising(positions):
         order = np.argsort(positions, kind="stable")
         positions, raw = positions[order], raw[order]
     m, k = encoded.shape
-    pointers = np.searchsorted(positions, np.arange(m + 1, dtype=np.int64) * k)
-    rows = np.repeat(np.arange(m, dtype=np.int64), np.diff(pointers))
-    columns = (positions - rows * k).astype(np.int32)
+    pointers, columns = np.empty(m + 1, np.int64), np.empty(positions.size, np.int32)
+    split_positions(positions, k, pointers, columns)
     return CompressedRows(
         pointers=pointers, columns=columns, values=raw.view(encoded.dtype), shape=encoded.shape
     )

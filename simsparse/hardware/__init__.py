@@ -11,6 +11,8 @@ from simsparse.hardware.cpu import CpuRowsParameters
 from simsparse.hardware.flexible_tree import FlexibleTreeParameters
 from simsparse.hardware.format_port import FormatPortParameters
 from simsparse.hardware.gpu import GpuTilesParameters
+from simsparse.hardware.indexed_synapse import IndexedSynapseParameters
+from simsparse.hardware.inner_join import InnerJoinParameters
 from simsparse.hardware.machine import (
     DTYPE_BITS,
     DataflowParameters,
@@ -21,6 +23,7 @@ from simsparse.hardware.machine import (
     Source,
     SourceStatus,
 )
+from simsparse.hardware.mesh_csc import MeshCscParameters
 from simsparse.hardware.outer_product import OuterProductParameters
 from simsparse.hardware.row_stationary import RowStationaryParameters
 
@@ -35,8 +38,11 @@ __all__ = [
     "FormatSupport",
     "GpuTilesParameters",
     "HardwareModel",
+    "IndexedSynapseParameters",
+    "InnerJoinParameters",
     "MachineKind",
     "MemoryLevel",
+    "MeshCscParameters",
     "OuterProductParameters",
     "PlanarDenseParameters",
     "RowStationaryParameters",

@@ -15,7 +15,7 @@ from typing import Literal
 from simsparse.errors import UsageError
 
 Pair = tuple[float, float]
-Quad = tuple[float, float, float, float]
+Triple = tuple[float, float, float]
 Five = tuple[float, float, float, float, float]
 
 
@@ -27,7 +27,12 @@ class CoreMemory:
     """Footprints at which the sequential read rate was measured, ascending; the last is still cached."""
     read_bytes_per_cycle: tuple[float, ...]
     """That rate for each footprint."""
+    l1_bytes: float
+    """Data cache of one core; with ``l2_bytes`` it decides how the sparse kernels block."""
+    l2_bytes: float
+    """L2 of one core, or its share of one."""
     l1_usable_bytes: float
+    """What a packed tile finds of the L1."""
     l3_sharers: int
     """Cores that share one L3."""
     l3_usable_bytes: float
@@ -35,7 +40,9 @@ class CoreMemory:
     l3_written_bytes: float
     """Of one L3, for data that is written: dirty lines count double."""
     cold_above_bytes: float
-    """Layers with more weights than this (as dense) do not find them in the L3 at their next turn."""
+    """Layers of more weight bytes than this (as dense) find none of them in the caches at their next turn."""
+    cold_call_cycles: float
+    """Cycles that a call takes longer when no cache holds its program either."""
     dram_bytes_per_cycle: float
     """What one core alone draws from DRAM."""
     dram_efficiency: float
@@ -55,23 +62,26 @@ class CoreMemory:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PanelCosts:
-    """What kernels share that work on panels of columns and blocks of k, a packed tile of X in L1."""
+    """What the tiled kernels share: panels of columns, blocks of k, a packed tile of X.
 
-    lanes: int
-    """Values of one vector."""
-    vectors: int
-    """Vectors of a full panel."""
-    k_block: int
-    sparse_k_block: int
-    """Rows of the tile for weights at most as dense as ``sparse_density``."""
-    sparse_density: float
+    How they block is not stated here: ``simsparse.packed.tiled`` decides it from ``isa`` and the caches.
+    """
+
+    isa: Literal["avx512", "avx2", "plain"]
+    """Vectors of 16, 8 or 4 floats."""
     launch_cycles: float
+    call_cycles: float
+    """Cycles of the second call, where panels have two widths."""
     pack: float
     """Cycles per vector packed."""
     pack_ragged: float
     """Factor on ``pack`` where n is no multiple of the lanes."""
     pack_row: float
     pack_tail: float
+    gather_row: float
+    """Cycles per row packed from the windows of a convolution, beyond those of a matrix."""
+    gather_piece: float
+    """Cycles per run of neighbouring inputs in such a row."""
     split_line: float
     """Cycles per vector of Y that straddles two cache lines."""
     mask: float
@@ -81,14 +91,16 @@ class PanelCosts:
     inputs: Pair
     weights: Pair
     outputs: Pair
+    exposed: float
+    """Of a panel's arithmetic and its stream of weights, the part of the shorter that is not hidden."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CsrCosts:
     """Rows of kept weights: one splat and one FMA per vector for each."""
 
-    per_weight: Quad
-    """Cycles per kept weight for panels of 1, 2, 3 and 4 vectors."""
+    per_weight: tuple[float, ...]
+    """Cycles per kept weight for panels of 1, 2, … vectors; the last serves wider ones too."""
     l2_vector: float
     """Extra cycles per vector of the tile that comes from L2."""
     row: float
@@ -97,6 +109,7 @@ class CsrCosts:
     mispredict: float
     long_row: float
     output_factor: float
+    """On the outputs' streams: rows sorted by length are visited out of order."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +120,11 @@ class GroupedCosts:
     load: float
     row_weight: float
     column: float
+    latency: float
+    """Least cycles of a column: its sums wait for those of the column before."""
     group: float
+    plain_group: float
+    """Of a group whose columns are used by all four rows or none."""
     group_vector: float
     segment: float
     mispredict: float
@@ -116,51 +133,57 @@ class GroupedCosts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BlockCosts:
-    """Blocks of output channels, four rows per micro-kernel."""
-
-    fma: float
-    load: float
-    column: float
-    group: float
-    group_vector: float
-    mispredict: float
-    long_row: float
-    l2_vector: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class GatherCosts:
-    """One column of X: CSR rows that gather 16 inputs at a time."""
+    """Few columns of X: compressed rows, eight side by side."""
 
     launch_cycles: float
-    vector: float
-    remainder: float
-    row: float
-    mispredict: float
-    l2_chunk: float
+    step: float
+    """Cycles per eight weights and one column."""
+    wide_step: float
+    """The same for two to eight columns together."""
+    group: float
+    """Per eight rows."""
+    input: float
+    """Per input copied."""
+    l2_input: float
+    """Extra cycles per gathered input that the L1 does not hold."""
+    narrow: float
+    """Extra cycles per step whose weights are widened from bf16 or int8."""
     weights: Pair
+    exposed: float
+    """Of core and weight stream, the part of the shorter that the longer does not hide."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExpandCosts:
-    """One column of X: packed weights expanded by a bit mask against 16 contiguous inputs."""
+    """Few columns of X: packed weights put under their inputs by masks or positions, four rows together."""
 
     launch_cycles: float
     chunk: float
-    row: float
-    l2_chunk: float
+    """Cycles per word of masks or positions and column."""
+    group: float
+    """Per four rows and column."""
+    input: float
+    l2_input: float
+    """Extra cycles per vector of inputs that the L1 does not hold."""
+    narrow: float
     weights: Pair
+    exposed: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlockVectorCosts:
-    """One column of X: 16 output channels share an input."""
+    """Few columns of X: blocks of 16, 8 or 4 output channels share an input."""
 
     launch_cycles: float
-    block: float
+    block: Triple
+    """Cycles per block of 16, 8 and 4 rows and column."""
     group: float
+    """Per row of blocks and column."""
+    input: float
+    narrow: float
     weights: Pair
+    exposed: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,12 +197,15 @@ class DenseCosts:
     """Products up to this many MACs are not packed."""
     pack_weights: float
     pack_inputs: float
+    """Cycles per input, the look for NaN included."""
     outputs: float
     small_outputs: float
     small_row: float
     vector_row: float
     streams: Pair
     vector_streams: Pair
+    exposed: float
+    """Of the arithmetic and the weights of one column, the part of the shorter that is not hidden."""
     direct_vector: float
     """Cycles per vector multiply of a depthwise or narrow grouped convolution."""
     direct_below_rows: int
@@ -197,7 +223,6 @@ class CpuRowsParameters:
     panel: PanelCosts
     csr: CsrCosts
     grouped: GroupedCosts
-    block: BlockCosts
     gather: GatherCosts
     bitmask: ExpandCosts
     nm: ExpandCosts

@@ -14,6 +14,8 @@ from typing import Literal
 
 from simsparse.errors import UnknownNameError, UsageError
 
+_WARP = 32  # threads
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ThreadBlockTile:
@@ -71,8 +73,14 @@ class TileKernel:
     maximum_split: int = 1
     """Largest split of k over blocks when the tiles alone leave SMs idle."""
     split_below_utilisation: float = 0.9
+    input_copies: int = 0
+    """Transposing copies of the inputs that its library makes before the kernel."""
     output_copies: int = 0
-    """Extra read-and-write passes over the output, such as a transposition afterwards."""
+    """Transposing copies of the outputs afterwards."""
+    weight_bits: float = 0.0
+    """Bits of one kept weight with its share of the scales, where weights are narrower than what they meet;
+    0 for the bits of the run's dtype.
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -239,6 +247,13 @@ class GpuTilesParameters:
     dense_libraries: Mapping[str, TileKernel] = field(default_factory=dict)
     """Other libraries' dense kernels; they run only where a machine is given one by :meth:`with_library`."""
     structured_libraries: Mapping[str, TileKernel] = field(default_factory=dict)
+    vnm_libraries: Mapping[str, TileKernel] = field(default_factory=dict)
+    schedulers: int = 4
+    """Warp schedulers of an SM, each with its share of the vector lanes."""
+    outputs_per_thread: int = 64
+    """Sums that one thread of a dense kernel on the vector cores keeps in registers, 8 x 8 in SGEMM kernels."""
+    sector_bytes: int = 32
+    """What a strided access moves between the L2 and an SM, however little of it is wanted."""
 
     def __post_init__(self) -> None:
         if (
@@ -256,7 +271,7 @@ class GpuTilesParameters:
             raise UsageError("gpu-tiles: dense: expected at least one tile, got none")
 
     def with_library(self, name: str) -> GpuTilesParameters:
-        """The same machine with another library's kernel as its dense or its structured one.
+        """The same machine with another library's kernel as its dense, its structured or its V:N:M one.
 
         Raises
         ------
@@ -268,7 +283,17 @@ class GpuTilesParameters:
         if name in self.structured_libraries and self.structured is not None:
             structured = replace(self.structured, kernel=self.structured_libraries[name])
             return replace(self, structured=structured)
-        raise UnknownNameError("library", name, (*self.dense_libraries, *self.structured_libraries))
+        if name in self.vnm_libraries and self.vnm is not None:
+            return replace(self, vnm=replace(self.vnm, kernel=self.vnm_libraries[name]))
+        known = (*self.dense_libraries, *self.structured_libraries, *self.vnm_libraries)
+        raise UnknownNameError("library", name, known)
+
+    def issue_share(self, dtype: str, tile: ThreadBlockTile, resident: int) -> float:
+        """Share of the vector lanes that so many resident blocks keep busy: a small tile has few warps."""
+        if dtype in self.matrix_dtypes:
+            return 1.0
+        warps = max(1.0, tile.rows * tile.columns / (self.outputs_per_thread * _WARP))
+        return min(1.0, resident * warps / self.schedulers)
 
     def pipe_share(self, dtype: str, accumulate: str) -> float:
         """Share of the matrix pipe's rate with sums in ``accumulate``."""

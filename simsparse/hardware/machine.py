@@ -22,6 +22,9 @@ from simsparse.hardware.cpu import CpuRowsParameters
 from simsparse.hardware.flexible_tree import FlexibleTreeParameters
 from simsparse.hardware.format_port import FormatPortParameters
 from simsparse.hardware.gpu import GpuTilesParameters
+from simsparse.hardware.indexed_synapse import IndexedSynapseParameters
+from simsparse.hardware.inner_join import InnerJoinParameters
+from simsparse.hardware.mesh_csc import MeshCscParameters
 from simsparse.hardware.outer_product import OuterProductParameters
 from simsparse.hardware.row_stationary import RowStationaryParameters
 
@@ -41,6 +44,9 @@ DataflowParameters = (
     | FlexibleTreeParameters
     | OuterProductParameters
     | FormatPortParameters
+    | InnerJoinParameters
+    | IndexedSynapseParameters
+    | MeshCscParameters
 )
 
 SourceStatus = Literal["verified", "memory", "derived", "fitted", "assumed"]

@@ -16,10 +16,10 @@ FloatArray = NDArray[np.float64]
 def row_visits(mask: BoolArray, starts: IntArray, k_block: int) -> tuple[IntArray, FloatArray]:
     """Counts of each part's rows ``[starts[p], starts[p+1])``, cut into blocks of ``k_block`` columns.
 
-    The integers (parts, 9): kept entries; non-empty (row, block) visits; non-empty rows; Σ n mod 2; Σ n mod 4
-    over visits of n entries; changes of n along the rows sorted by it; entries that the row before has too;
-    visits longer than 24 and than 96 entries. The floats (parts,): loop exits that a perfect memory of n
-    would mispredict.
+    A visit is a (row, block) pair with entries, or any in the first and the last block. The integers
+    (parts, 9): kept entries; visits; Σ n mod 2 and Σ n mod 4 over visits of n entries; changes of n along the
+    rows of a block sorted by it; entries that the row before has too; visits longer than 24, 48 and 96
+    entries. The floats (parts,): loop exits that a perfect memory of n would mispredict.
     """
     parts = len(starts) - 1
     columns = mask.shape[1]
@@ -30,7 +30,6 @@ def row_visits(mask: BoolArray, starts: IntArray, k_block: int) -> tuple[IntArra
     for p in range(parts):
         lengths[:] = 0
         for row in range(starts[p], starts[p + 1]):
-            used = False
             for b in range(blocks):
                 first, last = b * k_block, min((b + 1) * k_block, columns)
                 n, shared = 0, 0
@@ -39,27 +38,26 @@ def row_visits(mask: BoolArray, starts: IntArray, k_block: int) -> tuple[IntArra
                 if row > starts[p]:
                     for c in range(first, last):
                         shared += mask[row, c] & mask[row - 1, c]
-                lengths[b, n] += 1
-                if n == 0:
+                if n == 0 and 0 < b < blocks - 1:
                     continue
-                used = True
+                lengths[b, n] += 1
                 out[p, 0] += n
                 out[p, 1] += 1
-                out[p, 3] += n % 2
-                out[p, 4] += n % 4
-                out[p, 6] += shared
-                out[p, 7] += n > 24
+                out[p, 2] += n % 2
+                out[p, 3] += n % 4
+                out[p, 5] += shared
+                out[p, 6] += n > 24
+                out[p, 7] += n > 48
                 out[p, 8] += n > 96
-            out[p, 2] += used
         for b in range(blocks):
             total, squares, kinds = 0, 0.0, 0
-            for n in range(1, k_block + 1):
+            for n in range(k_block + 1):
                 total += lengths[b, n]
                 squares += float(lengths[b, n]) ** 2
                 kinds += lengths[b, n] > 0
             if total:
                 surprise[p] += total - squares / total
-                out[p, 5] += kinds - 1
+                out[p, 4] += kinds - 1
     return out, surprise
 
 
@@ -67,10 +65,10 @@ def row_visits(mask: BoolArray, starts: IntArray, k_block: int) -> tuple[IntArra
 def group_visits(mask: BoolArray, starts: IntArray, k_block: int) -> tuple[IntArray, FloatArray]:
     """Counts of groups of four rows, columns sorted by which of the four use them.
 
-    The integers (parts, 9): columns used by 1, 2, 3 and 4 rows of a group; non-empty (group, block) visits;
-    non-empty groups; non-empty segments (one per set of rows); segments longer than 24 columns; columns that
-    the group before uses too. The floats (parts,): segment loop exits that a perfect memory of lengths would
-    mispredict.
+    Every (group, block) pair is a visit. The integers (parts, 9): columns used by 1, 2, 3 and 4 rows of a
+    group; visits; visits without a column that only some of the rows use; non-empty segments (one per set of
+    rows); segments longer than 24 columns; columns that the group before uses too. The floats (parts,):
+    segment loop exits that a perfect memory of lengths would mispredict.
     """
     parts = len(starts) - 1
     columns = mask.shape[1]
@@ -90,28 +88,23 @@ def group_visits(mask: BoolArray, starts: IntArray, k_block: int) -> tuple[IntAr
                 bit = np.uint8(1 << (i - group))
                 for c in range(columns):
                     code[c] |= bit * np.uint8(mask[i, c])
-            used = False
             for first in range(0, columns, k_block):
                 segment[:] = 0
                 for c in range(first, min(first + k_block, columns)):
                     segment[code[c]] += 1
                     out[p, 8] += (code[c] != 0) & (previous[c] != 0)
-                filled = 0
+                mixed = 0
                 for s in range(1, 16):
                     n = segment[s]
                     rows = (s & 1) + ((s >> 1) & 1) + ((s >> 2) & 1) + ((s >> 3) & 1)
                     out[p, rows - 1] += n
-                    filled += n > 0
+                    out[p, 6] += n > 0
                     out[p, 7] += n > 24
-                if filled == 0:
-                    continue
-                used = True
+                    mixed += (n > 0) & (s < 15)
+                    lengths[s, n] += 1
                 visits += 1
                 out[p, 4] += 1
-                out[p, 6] += filled
-                for s in range(1, 16):
-                    lengths[s, segment[s]] += 1
-            out[p, 5] += used
+                out[p, 5] += mixed == 0
             code, previous = previous, code
         for s in range(1, 16):
             squares = 0.0

@@ -45,6 +45,16 @@ def pack_bitmask(
 
 
 @kernel
+def fits_groups(pointers: NDArray[np.int64], columns: NDArray[np.int32], keep: int, shift: int) -> bool:
+    """Whether no group of ``2**shift`` columns of a row holds over ``keep`` entries; ends at the first."""
+    for row in range(pointers.size - 1):
+        for p in range(pointers[row] + keep, pointers[row + 1]):
+            if columns[p] >> shift == columns[p - keep] >> shift:
+                return False
+    return True
+
+
+@kernel
 def pack_nm(
     pointers: Ints,
     columns: NDArray[np.int32],

@@ -15,7 +15,7 @@ from llvmlite import ir
 from numba.core import types
 from numpy.typing import NDArray
 
-from simsparse.kernels.simd import SimdType, WidthType, vector_of
+from simsparse.kernels.simd import SimdType, WidthType, host_isa, vector_of
 from simsparse.kernels.simd_emit import INT32, call, operation, parts, splat_vector, whole
 
 _BYTE, _HALF, _WORD = ir.IntType(8), ir.IntType(16), ir.IntType(64)
@@ -168,9 +168,23 @@ def spread(typing: Any, value: Any, bits: Any, places: Any) -> Any:  # noqa: ARG
 
 
 def _expand(builder: Any, packed: Any, bits: Any) -> Any:
+    if host_isa() != "avx512":  # only in tests, which run the path of 16 lanes on any host
+        return _expand_lanes(builder, packed, bits)
     mask = builder.bitcast(builder.trunc(bits, _HALF), ir.VectorType(ir.IntType(1), 16))
     nothing = ir.Constant(packed.type, [0.0] * 16)
     return call(builder, "llvm.x86.avx512.mask.expand.v16f32", packed.type, [packed, nothing, mask])
+
+
+def _expand_lanes(builder: Any, packed: Any, bits: Any) -> Any:
+    """The same lane by lane."""
+    spread_out = ir.Constant(packed.type, [0.0] * packed.type.count)
+    for lane in range(packed.type.count):
+        below = builder.ctpop(builder.and_(bits, ir.Constant(_WORD, (1 << lane) - 1)))
+        kept = builder.trunc(builder.lshr(bits, ir.Constant(_WORD, lane)), ir.IntType(1))
+        value = builder.extract_element(packed, builder.trunc(below, INT32))
+        chosen = builder.select(kept, value, ir.Constant(_FLOAT, 0.0))
+        spread_out = builder.insert_element(spread_out, chosen, ir.Constant(INT32, lane))
+    return spread_out
 
 
 @operation

@@ -110,6 +110,35 @@ def load_splat(typing: Any, of: Any, address: Any) -> Any:  # noqa: ARG001
 
 
 @operation
+def load_splats(typing: Any, of: Any, address: Any) -> Any:  # noqa: ARG001
+    """``load_splats(width, address)``: four consecutive floats, each in every lane of a value of its own.
+
+    One load and four shuffles, which run beside the FMAs: four splat loads would take turns with loads of X.
+    """
+    if not isinstance(of, WidthType) or not isinstance(address, types.Integer):
+        return None
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        place = context.cast(builder, arguments[1], signature.args[1], _ADDRESS)
+        four = builder.load(pointer(builder, place, ir.VectorType(ir.FloatType(), 4)), align=_FLOAT_BYTES)
+        repeated = _shuffled(builder, four, [lane % 4 for lane in range(of.lanes)])
+        if of.lanes > 4:  # else LLVM sees through the repetition, and takes two shuffles for each splat
+            name = f"llvm.arithmetic.fence.v{of.lanes}f32"
+            repeated = call(builder, name, repeated.type, [repeated])
+        starts = range(0, of.lanes, 4)
+        splats = [_shuffled(builder, repeated, [s + i for s in starts for _ in range(4)]) for i in range(4)]
+        values = [whole(builder, [splat] * of.count) for splat in splats]
+        return context.make_tuple(builder, signature.return_type, values)
+
+    four_values: Any = types.UniTuple
+    return four_values(SimdType(of.lanes, of.count, of.isa), 4)(of, address), codegen
+
+
+def _shuffled(builder: Any, vector: Any, lanes: list[int]) -> Any:
+    return builder.shuffle_vector(vector, vector, ir.Constant(ir.VectorType(INT32, len(lanes)), lanes))
+
+
+@operation
 def load_bf16(typing: Any, of: Any, address: Any) -> Any:  # noqa: ARG001
     """``load_bf16(width, address)``: consecutive bfloat16, widened exactly by a shift."""
 

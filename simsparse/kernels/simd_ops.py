@@ -99,6 +99,12 @@ def magnitude(typing: Any, a: Any) -> Any:  # noqa: ARG001
 
 
 @operation
+def square_root(typing: Any, a: Any) -> Any:  # noqa: ARG001
+    """The square root, exactly rounded."""
+    return elementwise(lambda builder, x: call(builder, f"llvm.sqrt.v{x.type.count}f32", x.type, [x]), a)
+
+
+@operation
 def copysign(typing: Any, a: Any, b: Any) -> Any:  # noqa: ARG001
     """``|a|`` with the sign of ``b``."""
     return elementwise(

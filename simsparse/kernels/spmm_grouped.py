@@ -13,9 +13,10 @@ from __future__ import annotations
 from typing import Any
 
 from simsparse.kernels.simd_emit import apart, inner
-from simsparse.kernels.simd_memory import load, load_splat, prefetch
-from simsparse.kernels.simd_ops import compile_apart, floats, fma, stay_rolled, zeros
+from simsparse.kernels.simd_memory import load_splat, prefetch
+from simsparse.kernels.simd_ops import compile_apart, fma, stay_rolled, zeros
 from simsparse.kernels.simd_scalar import peek_i32, peek_i64, peek_u16
+from simsparse.kernels.spmm_csr import tile_row
 from simsparse.kernels.spmm_tile import Epilogue, finish_row, read_row, write_row
 
 GROUP = 4
@@ -23,12 +24,6 @@ GROUP = 4
 
 SETS = 16
 """Lengths stored per group and block, one per set of rows; in place of the empty set that of sets 1 to 14."""
-
-
-@inner
-def tile_row(w: Any, column: int, tile: int) -> Any:
-    """The row of the tile whose number is stored at ``column``."""
-    return load(w, tile + peek_u16(column) * (floats(w) * 4))
 
 
 @inner

@@ -43,12 +43,12 @@ def fill_blocks(
 
 
 @kernel
-def shared_columns(pointers: NDArray[np.int64], columns: NDArray[np.int32], k: int) -> Any:
-    """How many columns exactly 1, 2, 3 and 4 rows of each group of four use, summed over groups."""
+def shared_columns(pointers: NDArray[np.int64], columns: NDArray[np.int32], k: int, every: int) -> Any:
+    """How many columns exactly 1, 2, 3 and 4 rows use, summed over each ``every``-th group of four rows."""
     used = np.zeros(k, np.uint8)
     found = np.zeros(_ROWS + 1, np.int64)
     m = pointers.size - 1
-    for base in range(0, m, _ROWS):
+    for base in range(0, m, _ROWS * every):
         end = min(base + _ROWS, m)
         for p in range(pointers[base], pointers[end]):
             used[columns[p]] += 1

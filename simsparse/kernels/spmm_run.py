@@ -1,7 +1,10 @@
-"""A whole product in few calls: panels of columns of one width, one chunk of rows, all blocks of K.
+"""Whole products in few calls: panels of columns of one width, one chunk of rows, all blocks of K.
+
+X is a batch of matrices (k, n), or of images (channels, pixels) that a window turns into such matrices tile
+by tile. Panels are numbered through all of the batch, ``panels`` to each, from column ``offset`` of Y on.
 
 Every sum is made in the same order whatever the chunks and panels that threads take, so results do not depend
-on the number of threads. Panels start at column ``offset`` of X and Y.
+on the number of threads.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simsparse.kernels._jit import kernel
+from simsparse.kernels.conv_tile import fill_window
 from simsparse.kernels.simd_ops import compile_apart, floats
 from simsparse.kernels.simd_scalar import address_of, peek_i64
 from simsparse.kernels.spmm_csr import csr_block
@@ -29,9 +33,11 @@ def csr_share(
     w: Any,
     low: int,
     high: int,
+    panels: int,
     offset: int,
     chunk: int,
     weights: Weights,
+    window: int,
     x: Floats,
     y: Floats,
     tile: Floats,
@@ -39,20 +45,28 @@ def csr_share(
     residual: Floats,
     activation: int,
 ) -> None:
-    """Panels ``low``..``high`` over compressed rows; ``bias`` or ``residual`` without elements are none."""
+    """Panels ``low``..``high`` over compressed rows; ``bias`` or ``residual`` without elements are none.
+
+    ``window`` is the address of a record of ``conv_tile``, or 0.
+    """
     compile_apart()
     k, k_block, spans, rows, ends, columns, values = weights
-    blocks, scratch, stride = (k + k_block - 1) // k_block, address_of(tile), y.strides[0]
+    blocks, scratch, stride = (k + k_block - 1) // k_block, address_of(tile), y.strides[1]
     for panel in range(low, high):
-        start = offset + panel * floats(w)
-        valid = min(y.shape[1] - start, floats(w))
-        source, target = address_of(x) + 4 * start, address_of(y) + 4 * start
+        item = panel // panels
+        start = offset + (panel - item * panels) * floats(w)
+        valid = min(y.shape[2] - start, floats(w))
+        source, target = address_of(x) + item * x.strides[0], address_of(y) + item * y.strides[0] + 4 * start
         shift = address_of(bias) if bias.size > 0 else 0
-        beside = address_of(residual) + 4 * start if residual.size > 0 else 0
-        epilogue = (shift, beside, residual.strides[0], activation)
+        beside = address_of(residual) + item * residual.strides[0] + 4 * start if residual.size > 0 else 0
+        epilogue = (shift, beside, residual.strides[1], activation)
         for block in range(blocks):
             done = block * k_block
-            fill_tile(w, source + done * x.strides[0], x.strides[0], scratch, min(k_block, k - done), valid)
+            deep = min(k_block, k - done)
+            if window == 0:
+                fill_tile(w, source + done * x.strides[1] + 4 * start, x.strides[1], scratch, deep, valid)
+            else:
+                fill_window(w, window, source, x.strides[1], start, done, deep, scratch)
             first, last = block == 0, block == blocks - 1
             span = spans + 8 * (chunk * blocks + block)
             begin, end = peek_i64(span), peek_i64(span + 8)
@@ -79,9 +93,11 @@ def grouped_share(
     w: Any,
     low: int,
     high: int,
+    panels: int,
     offset: int,
     chunk: int,
     weights: Weights,
+    window: int,
     x: Floats,
     y: Floats,
     tile: Floats,
@@ -89,20 +105,25 @@ def grouped_share(
     residual: Floats,
     activation: int,
 ) -> None:
-    """Panels ``low``..``high`` over groups of rows; ``bias`` or ``residual`` without elements are none."""
+    """``csr_share`` over groups of rows."""
     compile_apart()
     k, k_block, spans, rows, lengths, columns, values = weights
-    blocks, scratch, stride = (k + k_block - 1) // k_block, address_of(tile), y.strides[0]
+    blocks, scratch, stride = (k + k_block - 1) // k_block, address_of(tile), y.strides[1]
     for panel in range(low, high):
-        start = offset + panel * floats(w)
-        valid = min(y.shape[1] - start, floats(w))
-        source, target = address_of(x) + 4 * start, address_of(y) + 4 * start
+        item = panel // panels
+        start = offset + (panel - item * panels) * floats(w)
+        valid = min(y.shape[2] - start, floats(w))
+        source, target = address_of(x) + item * x.strides[0], address_of(y) + item * y.strides[0] + 4 * start
         shift = address_of(bias) if bias.size > 0 else 0
-        beside = address_of(residual) + 4 * start if residual.size > 0 else 0
-        epilogue = (shift, beside, residual.strides[0], activation)
+        beside = address_of(residual) + item * residual.strides[0] + 4 * start if residual.size > 0 else 0
+        epilogue = (shift, beside, residual.strides[1], activation)
         for block in range(blocks):
             done = block * k_block
-            fill_tile(w, source + done * x.strides[0], x.strides[0], scratch, min(k_block, k - done), valid)
+            deep = min(k_block, k - done)
+            if window == 0:
+                fill_tile(w, source + done * x.strides[1] + 4 * start, x.strides[1], scratch, deep, valid)
+            else:
+                fill_window(w, window, source, x.strides[1], start, done, deep, scratch)
             first, last = block == 0, block == blocks - 1
             span = spans + 40 * (chunk * blocks + block)
             grouped_block(

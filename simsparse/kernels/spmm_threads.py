@@ -34,8 +34,10 @@ def csr_shares(
     wide: Any,
     narrow: Any,
     shares: NDArray[np.int64],
+    panels: tuple[int, int],
     offset: int,
     weights: Weights,
+    window: int,
     x: Floats,
     y: Floats,
     tiles: Floats,
@@ -43,11 +45,15 @@ def csr_shares(
     residual: Floats,
     activation: int,
 ) -> None:
-    """One share per thread over compressed rows, each with its own tile; narrow ones start at ``offset``."""
+    """One share per thread over compressed rows, each with its own tile; narrow ones start at ``offset``.
+
+    ``panels`` are the wide and the narrow ones of one item of the batch.
+    """
     for t in prange(shares.shape[0]):
         s = shares[t]
-        csr_share(wide, s[0], s[1], 0, s[4], weights, x, y, tiles[t], bias, residual, activation)
-        csr_share(narrow, s[2], s[3], offset, s[4], weights, x, y, tiles[t], bias, residual, activation)
+        with_tile = (weights, window, x, y, tiles[t], bias, residual, activation)
+        csr_share(wide, s[0], s[1], panels[0], 0, s[4], *with_tile)
+        csr_share(narrow, s[2], s[3], panels[1], offset, s[4], *with_tile)
 
 
 @_parallel
@@ -55,8 +61,10 @@ def grouped_shares(
     wide: Any,
     narrow: Any,
     shares: NDArray[np.int64],
+    panels: tuple[int, int],
     offset: int,
     weights: Weights,
+    window: int,
     x: Floats,
     y: Floats,
     tiles: Floats,
@@ -64,8 +72,12 @@ def grouped_shares(
     residual: Floats,
     activation: int,
 ) -> None:
-    """One share per thread over groups of rows, each with its own tile; narrow ones start at ``offset``."""
+    """One share per thread over groups of rows, each with its own tile; narrow ones start at ``offset``.
+
+    ``panels`` are the wide and the narrow ones of one item of the batch.
+    """
     for t in prange(shares.shape[0]):
         s = shares[t]
-        grouped_share(wide, s[0], s[1], 0, s[4], weights, x, y, tiles[t], bias, residual, activation)
-        grouped_share(narrow, s[2], s[3], offset, s[4], weights, x, y, tiles[t], bias, residual, activation)
+        with_tile = (weights, window, x, y, tiles[t], bias, residual, activation)
+        grouped_share(wide, s[0], s[1], panels[0], 0, s[4], *with_tile)
+        grouped_share(narrow, s[2], s[3], panels[1], offset, s[4], *with_tile)

@@ -7,7 +7,7 @@ from typing import Any
 from simsparse.kernels.simd_emit import apart, inner
 from simsparse.kernels.simd_math import gelu
 from simsparse.kernels.simd_memory import load, load_ragged, load_splat, prefetch, store, store_ragged
-from simsparse.kernels.simd_ops import add, compile_apart, floats, maximum, zeros
+from simsparse.kernels.simd_ops import add, compile_apart, floats, maximum, minimum, splat, zeros
 
 AHEAD = 4
 """How many rows of Y ahead are asked for: they are visited out of order, which no hardware foresees."""
@@ -15,7 +15,7 @@ AHEAD = 4
 Epilogue = tuple[int, int, int, int]
 """Addresses of bias and residual (0: none), bytes between rows of the residual, activation."""
 
-NO_ACTIVATION, RELU, GELU = 0, 1, 2
+NO_ACTIVATION, RELU, GELU, RELU6 = 0, 1, 2, 3
 
 
 @apart
@@ -64,4 +64,6 @@ def finish_row(w: Any, value: Any, row: int, valid: int, epilogue: Epilogue) -> 
         value = maximum(value, zeros(w))
     elif activation == GELU:
         value = gelu(w, value)
+    elif activation == RELU6:
+        value = minimum(maximum(value, zeros(w)), splat(w, 6.0))
     return value

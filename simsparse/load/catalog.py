@@ -13,7 +13,10 @@ from simsparse.load.quoting import printable
 if TYPE_CHECKING:
     from simsparse.hardware import HardwareModel
     from simsparse.ir import Workload
+    from simsparse.load.hardware_override import Overrides
 
+HOST = "host"
+"""The name of the calibrated host."""
 FOLDERS = {"hardware": "hwmodels", "workload": "workloads"}
 
 
@@ -48,32 +51,61 @@ def bundled_file(kind: str, name: str) -> Traversable | None:
     return data_folder(FOLDERS[kind]) / f"{name}.yaml" if name in names(kind) else None
 
 
-def load_hardware(name_or_path: str | Path) -> HardwareModel:
-    """A machine by bundled name or from a ``.yaml`` file.
+def host_file() -> Path:
+    """The file of this host's machine, under the user's configuration; it need not exist."""
+    from platformdirs import user_config_path
+
+    return user_config_path("simsparse", appauthor=False) / f"{HOST}.yaml"
+
+
+def _calibrated() -> Path:
+    path = host_file()
+    if not path.is_file():
+        raise FileError(
+            [f"{path}: expected the machine file of this host, got none (run simsparse calibrate)"]
+        )
+    return path
+
+
+def load_hardware(name_or_path: str | Path, overrides: Overrides | None = None) -> HardwareModel:
+    """A machine by bundled name or from a ``.yaml`` file, with some of its values changed by dotted path.
+
+    ``host`` is this host as `simsparse calibrate` measured it.
 
     Raises
     ------
     UnknownNameError
         If no machine has that name; the message offers the nearest ones.
     FileError
-        If the file has mistakes.
+        If the file has mistakes, or the host was never calibrated.
     """
     from simsparse.load.hardware_yaml import load_hardware_file
 
     text = str(name_or_path)
     if _is_file_name(text, (".yaml", ".yml")):
-        return load_hardware_file(text)
+        return load_hardware_file(text, overrides)
+    if text == HOST:
+        return load_hardware_file(_calibrated(), overrides)
     path = bundled_file("hardware", text)
     if path is None:
-        hint = "simsparse list hardware, or a path that ends in .yaml"
+        hint = "simsparse list hardware, host, or a path that ends in .yaml"
         raise UnknownNameError("hardware", printable(text[:100]), names("hardware"), hint=hint)
-    return load_hardware_file(path)
+    return load_hardware_file(path, overrides)
 
 
-def load_model(text: str | Path, *, batch: int | None = None, seq: int | None = None) -> Workload:
-    """A model by bundled name, ``.yaml`` or ``.onnx`` path, or inline text.
+def load_model(
+    text: str | Path,
+    *,
+    batch: int | None = None,
+    seq: int | None = None,
+    columns: int | None = None,
+    phase: str | None = None,
+) -> Workload:
+    """A model by bundled name, from a file or folder, or from inline text.
 
-    Inline are ``gemm:M,K,N`` and ``conv:C,K,H,W,R,S,stride``.
+    Inline are ``gemm:M,K,N`` and ``conv:C,K,H,W,R,S,stride``. Files are known by their endings: ``.yaml``
+    (a workload, or a Timeloop problem), ``.onnx``, ``.safetensors`` and its index, a folder in Hugging Face
+    layout or its ``config.json``, ``.pt``, single matrices ``.smtx`` and ``.mtx``, a SCALE-Sim ``.csv``.
 
     Parameters
     ----------
@@ -81,6 +113,10 @@ def load_model(text: str | Path, *, batch: int | None = None, seq: int | None = 
         What to load.
     batch, seq
         Overrides of the model's own batch size and sequence length.
+    columns
+        Width of the operand that a single matrix meets.
+    phase
+        ``prefill`` or ``decode``, for decoders in Hugging Face layout.
 
     Raises
     ------
@@ -90,8 +126,10 @@ def load_model(text: str | Path, *, batch: int | None = None, seq: int | None = 
         If the file has mistakes.
     UsageError
         If inline text cannot be read, or an override does not apply.
+    UnsupportedError
+        If nothing in the file can be simulated.
     """
-    for what, value in (("batch", batch), ("seq", seq)):
+    for what, value in (("batch", batch), ("seq", seq), ("columns", columns)):
         if value is not None and value < 1:
             raise UsageError(
                 f"{what}: expected a whole number >= 1, got {value} (leave it out for the model's own)"
@@ -100,16 +138,35 @@ def load_model(text: str | Path, *, batch: int | None = None, seq: int | None = 
     from simsparse.load.inline import is_inline, parse_inline
 
     if is_inline(text):
+        _refuse(text, columns=columns, phase=phase)
         if seq is not None:
             raise UsageError(f"seq: expected a model with a sequence, got {text} (leave --seq out)")
         return parse_inline(text, batch=batch)
     if _is_file_name(text, (".onnx",)):
         from simsparse.load.onnx_import import load_onnx
 
+        _refuse("an ONNX model", columns=columns, phase=phase)
         return load_onnx(text, batch=batch, seq=seq)
+    if text not in names("workload"):
+        from simsparse.load.files.open_file import file_kind, load_file
+
+        kind = file_kind(text)
+        if kind is not None:
+            options = {"batch": batch, "seq": seq, "columns": columns, "phase": phase}
+            return load_file(kind, text, options)
     from simsparse.load.workload_yaml import load_workload
 
-    return load_workload(workload_file(text), batch=batch, seq=seq)
+    file = workload_file(text)
+    _refuse("a workload", columns=columns, phase=phase)
+    return load_workload(file, batch=batch, seq=seq)
+
+
+def _refuse(what: str, **options: object) -> None:
+    """Raises for an option that was given and means nothing to ``what``."""
+    if any(value is not None for value in options.values()):
+        from simsparse.load.files.open_file import refuse_options
+
+        refuse_options(options, what)
 
 
 def workload_file(text: str) -> Path:
@@ -124,7 +181,7 @@ def workload_file(text: str) -> Path:
         return Path(text)
     file = bundled_file("workload", text)
     if file is None:
-        hint = "simsparse list workloads, a .yaml or .onnx path, or gemm:M,K,N"
+        hint = "simsparse list workloads, a model's file or folder, or gemm:M,K,N"
         raise UnknownNameError("model", printable(text[:100]), names("workload"), hint=hint)
     return cast("Path", file)
 

@@ -6,7 +6,9 @@ from pathlib import Path
 
 from simsparse.errors import FileError
 from simsparse.load.document import read_document, shown_path
+from simsparse.load.files.open_file import ENDINGS, TIMELOOP, file_kind, load_file
 
+ENERGY_TABLE = "Accelergy table"
 _MARKS = {
     "hardware": ("clock_hz", "dataflow", "macs_per_cycle", "energy_pj"),
     "workload": ("layers", "blocks", "inputs"),
@@ -14,7 +16,9 @@ _MARKS = {
 
 
 def check_file(path: str | Path) -> str:
-    """The kind of a file, ``hardware``, ``workload`` or ``onnx model``, after loading it whole.
+    """The kind of a file, such as ``hardware``, ``workload`` or ``onnx model``, after loading it whole.
+
+    Weights are not read: what is checked is that they lie where the file says.
 
     Raises
     ------
@@ -27,12 +31,20 @@ def check_file(path: str | Path) -> str:
 
         load_onnx(path)
         return "onnx model"
+    found = file_kind(str(path))
+    if found is not None:
+        load_file(found, str(path), {})
+        return found.name
     if ending not in (".yaml", ".yml"):
         raise FileError(
-            [f"{shown_path(path)}: expected a .yaml or .onnx file, got another ending (rename it)"]
+            [f"{shown_path(path)}: expected a file that ends in {ENDINGS}, got another ending (rename it)"]
         )
     kind = yaml_kind(path)
-    if kind == "hardware":
+    if kind == ENERGY_TABLE:
+        from simsparse.load.files.accelergy_ert import load_ert
+
+        load_ert(path)
+    elif kind == "hardware":
         from simsparse.load.hardware_yaml import load_hardware_file
 
         load_hardware_file(path)
@@ -44,8 +56,15 @@ def check_file(path: str | Path) -> str:
 
 
 def yaml_kind(path: str | Path) -> str:
-    """``hardware`` or ``workload``, by the keys of a YAML file."""
+    """``hardware``, ``workload``, or the kind of another tool's file, by the keys of a YAML file."""
+    from simsparse.load.files.accelergy_ert import is_ert
+    from simsparse.load.files.timeloop_yaml import is_timeloop
+
     document = read_document(path)
+    if is_timeloop(document):
+        return TIMELOOP.name
+    if is_ert(document):
+        return ENERGY_TABLE
     keys = set(document.data) if isinstance(document.data, dict) else set()
     marks = {kind: len(keys.intersection(words)) for kind, words in _MARKS.items()}
     if not any(marks.values()):

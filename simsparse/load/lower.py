@@ -148,7 +148,14 @@ def _priced(node: Node, inputs: tuple[Shape, ...]) -> Layer:
         input_elements=moved,
         output_elements=written,
         operations=_operations(node, inputs),
+        transposes=node.op is Op.TRANSPOSE and _turns(node),
     )
+
+
+def _turns(node: Node) -> bool:
+    """Whether a transposition moves the axis along which elements lie side by side."""
+    axes = node.attributes.get("axes", ())
+    return isinstance(axes, tuple) and bool(axes) and axes[-1] != len(axes) - 1
 
 
 def _traffic(node: Node, inputs: tuple[Shape, ...]) -> tuple[int, int]:

@@ -121,7 +121,7 @@ class GraphBuilder:
         metadata = {entry.key: entry.value for entry in getattr(proto, "metadata_props", ())}
         return Operator(
             name=name,
-            type=proto.op_type,
+            type=clean(proto.op_type),
             domain=proto.domain,
             inputs=tuple(proto.input),
             outputs=tuple(proto.output),

@@ -65,7 +65,7 @@ def load_onnx(path: str | Path, *, batch: int | None = None, seq: int | None = N
     model_batch, notes = set_input_sizes(file.inputs, sizes, str(path))
     types = infer_types(file)
     constants = file.tensors.keys() | types.values.keys()
-    protos = fuse(_needed(types.nodes, file.outputs), constants, types.shapes, frozenset(file.outputs))
+    protos = fuse(needed(types.nodes, file.outputs), constants, types.shapes, frozenset(file.outputs))
     builder = _builder(file, types, protos)
     refused = _translate(builder, protos, types, str(path))
     graph = _graph(file, builder, model_batch, (*notes, *_notes(builder)))
@@ -77,7 +77,7 @@ def load_onnx(path: str | Path, *, batch: int | None = None, seq: int | None = N
     )
 
 
-def _needed(nodes: Sequence[Proto], outputs: Sequence[str]) -> list[Proto]:
+def needed(nodes: Sequence[Proto], outputs: Sequence[str]) -> list[Proto]:
     """The operators that lead to an output, in order; the rest never runs."""
     wanted, kept = set(outputs), []
     for node in reversed(nodes):

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from simsparse.ir import Unsupported
 from simsparse.load.graph import Shape
 from simsparse.load.onnx_builder import Operator
+from simsparse.load.onnx_text import clean
 
 _MOST_LISTED = 50
 _REASONS: Mapping[str, str] = {
@@ -26,7 +27,7 @@ def reason_for(operator: Operator) -> str:
     if operator.type in _REASONS:
         return f"{operator.type}: {_REASONS[operator.type]}"
     if not operator.is_standard:
-        return f"{operator.type}: an operator of the unknown domain {operator.domain}"
+        return f"{operator.type}: an operator of the unknown domain {clean(operator.domain)}"
     return f"{operator.type}: an operator that is not simulated"
 
 

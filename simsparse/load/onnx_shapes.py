@@ -34,12 +34,14 @@ _LARGEST_SHAPE = 512  # numbers in a constant that is read for its value
 class TensorTypes:
     """The operators that are left, and what is known of the tensors.
 
-    ``shapes`` holds those whose every size is known; ``values`` small constants and folded shape arithmetic.
+    ``shapes`` holds those whose every size is known; ``values`` small constants and folded shape arithmetic;
+    ``elements`` ONNX's number of the element type, of tensors only.
     """
 
     nodes: tuple[Proto, ...]
     shapes: Mapping[str, Shape]
     values: Mapping[str, Array]
+    elements: Mapping[str, int]
 
 
 def infer_types(file: OnnxFile) -> TensorTypes:
@@ -49,7 +51,9 @@ def infer_types(file: OnnxFile) -> TensorTypes:
     """
     sweep = _Sweep(file)
     left = [node for node in file.model.graph.node if not sweep.visit(node)]
-    return TensorTypes(nodes=tuple(left), shapes=sweep.shapes, values=sweep.values)
+    tensors = {name: kind.tensor_type for name, kind in sweep.types.items() if kind.HasField("tensor_type")}
+    elements = {name: tensor.elem_type for name, tensor in tensors.items()}
+    return TensorTypes(nodes=tuple(left), shapes=sweep.shapes, values=sweep.values, elements=elements)
 
 
 class _Sweep:

@@ -14,13 +14,14 @@ import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from simsparse.errors import FileError
+from simsparse.load.folder import file_beside
 from simsparse.load.onnx_text import clean, mistake
 from simsparse.load.onnx_wire import Span
 
@@ -210,47 +211,14 @@ def _external(proto: Proto, path: Path, name: str) -> tuple[Path, int, int]:
 
 def _inside_folder(location: str, path: Path, name: str) -> Path:
     """The data file, if it is a regular file in the folder of the model (or of what the model links to)."""
-    posix, windows = PurePosixPath(location), PureWindowsPath(location)
-    expected = "external data inside the model's folder"
-    if (
-        not location
-        or "\0" in location
-        or windows.drive
-        or windows.root
-        or posix.is_absolute()
-        or ".." in windows.parts
-    ):
-        raise _mistake(
-            str(path),
-            name,
-            expected,
-            f'"{clean(location)}"',
-            "put the data file beside the model and save it with a plain name",
-        )
-    try:
-        target = (path.parent / location).resolve(strict=True)
-        regular = target.is_file()
-    except (OSError, ValueError, RuntimeError):
-        raise _mistake(
-            str(path), name, f'external data file "{clean(location)}"', "none", "put it beside the model"
-        ) from None
-    if not any(target.is_relative_to(folder) for folder in (path.parent.resolve(), path.resolve().parent)):
-        raise _mistake(
-            str(path),
-            name,
-            expected,
-            f'"{clean(location)}", a link out of it',
-            "copy the file itself into the folder",
-        )
-    if not regular:
-        raise _mistake(
-            str(path),
-            name,
-            "a regular file as external data",
-            f'"{clean(location)}"',
-            "put the data file beside the model",
-        )
-    return target
+    return file_beside(
+        location,
+        path,
+        f"tensor {clean(name)}",
+        what="external data",
+        owner="model",
+        way_out="put the data file beside the model and save it with a plain name",
+    )
 
 
 def _values(stored: StoredTensor, data: bytes) -> Array:

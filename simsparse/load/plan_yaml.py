@@ -17,7 +17,6 @@ would take without a plan.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -90,14 +89,22 @@ def plan_text(plan: ModelPlan, *, comments: Iterable[str] = ()) -> str:
     lines = [f"# {' '.join(comment.split())}" for comment in comments]
     scalars = ("model", "hardware", "prune", "criterion", "allocation", "seed")
     lines += [
-        f"{name}: {json.dumps(getattr(plan, name))}" for name in scalars if getattr(plan, name) is not None
+        f"{name}: {_scalar(getattr(plan, name))}" for name in scalars if getattr(plan, name) is not None
     ]
     for name in ("formats", "patterns"):
         entries: Mapping[str, str] = getattr(plan, name)
         if entries:
             lines.append(f"{name}:")
-            lines += [f"  {json.dumps(layer)}: {json.dumps(choice)}" for layer, choice in entries.items()]
+            lines += [f"  {_scalar(layer)}: {_scalar(choice)}" for layer, choice in entries.items()]
     return "\n".join(lines) + "\n"
+
+
+def _scalar(value: str | int) -> str:
+    """A value as YAML reads it back: text in quotes, what does not print as escapes."""
+    if not isinstance(value, str):
+        return str(value)
+    plain = value.replace("\\", "\\\\").replace('"', '\\"')
+    return '"' + "".join(char if char.isprintable() else f"\\U{ord(char):08x}" for char in plain) + '"'
 
 
 @cache
@@ -114,7 +121,11 @@ def _wrong_names(data: Mapping[str, object]) -> list[Mistake]:
     for layer, name in formats.items() if isinstance(formats, dict) else ():
         if isinstance(name, str) and name not in format_names():
             found.append((("formats", layer), str(UnknownNameError("format", name, format_names()))))
-    texts = [(("patterns", layer), text) for layer, text in patterns.items()] if isinstance(patterns, dict) else []
+    texts = (
+        [(("patterns", layer), text) for layer, text in patterns.items()]
+        if isinstance(patterns, dict)
+        else []
+    )
     for location, text in [(("prune",), data.get("prune")), *texts]:
         try:
             if isinstance(text, str):

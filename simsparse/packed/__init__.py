@@ -15,12 +15,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from simsparse.packed.conv import PackedConv, prepare_conv
     from simsparse.packed.preparation import KernelInfo, Packed, kernels, prepare
 
-__all__ = ["KernelInfo", "Packed", "kernels", "prepare"]
+__all__ = ["KernelInfo", "Packed", "PackedConv", "kernels", "prepare", "prepare_conv"]
 
 
 def __getattr__(name: str) -> Any:
+    if name in ("PackedConv", "prepare_conv"):
+        from simsparse.packed import conv
+
+        return getattr(conv, name)
     if name in __all__:
         from simsparse.packed import preparation
 

@@ -1,30 +1,33 @@
 """Which kernel multiplies what: the table of kernels and the rule that chooses.
 
-The rule compares cycles per dense FMA position, measured once on a CPU with two loads and two FMAs a cycle,
-never by trial when it runs:
+The rule compares estimated times (``spmm_cost``, ``gemv_cost``), never by trial when it runs:
 
-- dense BLAS takes 1 / 0.9 of the FMA peak whatever the zeros, compressed rows density / 0.63 near one half;
-  they meet at a density of 0.7.
-- Where half of the weights stand in columns that all rows of a group of four use, groups run at the peak.
+- Dense BLAS takes the same time whatever the zeros; compressed rows reach it at a density near 0.8.
+- Where half of the weights stand in columns that all rows of a group of four use, groups run at the FMA peak.
 - With 32 vector registers a group holds enough sums for random patterns too, down to a density of 0.15.
-- Up to ``WIDEST`` columns panels would be mostly empty: matrix-vector kernels.
+- For one column, and up to ``WIDEST`` of N:M slots and blocks, matrix-vector kernels compete; for two columns
+  of any other pattern the tiled kernels are faster already (measured 1.1 to 2 times).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from simsparse.errors import UnknownNameError
 from simsparse.formats.dense import DenseFormat
 from simsparse.kernels.simd import chosen_isa
 from simsparse.kernels.spmm_pack import shared_columns
+from simsparse.packed.gemv_cost import gemv_seconds
+from simsparse.packed.gemv_nm import fitting_form
 from simsparse.packed.request import Request
+from simsparse.packed.spmm_cost import spmm_seconds
 
-DENSE_FROM = 0.7
 WIDEST = 4
 _SHARED_FROM = 0.5
 _GROUPS_FROM = 0.15
-_BITMASK_FROM = 0.15
+_SAMPLED_GROUPS = 128  # looking at all takes as long as tens of products with one vector
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,22 +78,45 @@ def choose(request: Request, wanted: str | None) -> tuple[str, tuple[str, ...]]:
 
 
 def _best(request: Request) -> str:
-    density = request.density
-    if isinstance(request.encoded.format, DenseFormat) or density >= DENSE_FROM:
+    if isinstance(request.encoded.format, DenseFormat):
         return "dense"
+    isa, n, (m, k) = chosen_isa(), request.n, request.encoded.shape
     stored = request.rows.columns.size
-    shared = 4 * int(shared_columns(request.rows.pointers, request.rows.columns, request.rows.shape[1])[4])
-    blocky = stored > 0 and shared >= _SHARED_FROM * stored
-    if request.n <= WIDEST:
-        return _best_for_vectors(request, blocky=blocky)
-    if blocky or (chosen_isa() == "avx512" and density >= _GROUPS_FROM):
-        return "grouped"
-    return "csr"
+    blocky = _is_blocky(request)
+    tiled = "grouped" if blocky or (isa == "avx512" and request.density >= _GROUPS_FROM) else "csr"
+    seconds = {tiled: spmm_seconds("tiled", stored, n, isa)}
+    if n == 1:
+        seconds["dense"] = gemv_seconds("dense", (m, k), m * k)
+    else:
+        seconds["dense"] = spmm_seconds("dense", m * k, n, isa)
+    if n <= WIDEST:
+        seconds |= _vector_seconds(request, blocky=blocky, vectorised=isa != "plain")
+    return min(seconds, key=lambda name: seconds[name])
 
 
-def _best_for_vectors(request: Request, *, blocky: bool) -> str:
+def _is_blocky(request: Request) -> bool:
+    """Whether half of the weights, in a sample of groups, stand in columns that four rows share."""
+    m, k = request.rows.shape
+    every = max(1, m // 4 // _SAMPLED_GROUPS)
+    found = shared_columns(request.rows.pointers, request.rows.columns, k, every)
+    weights = int(found @ np.arange(found.size))
+    return weights > 0 and 4 * int(found[4]) >= _SHARED_FROM * weights
+
+
+def _vector_seconds(request: Request, *, blocky: bool, vectorised: bool) -> dict[str, float]:
+    """Estimated times of the matrix-vector kernels that fit."""
+    shape, stored, n = request.encoded.shape, request.rows.columns.size, request.n
+    form = fitting_form(request.rows) if vectorised else None
+    slots = {}
+    if n == 1:
+        slots["csr"] = stored
+        if vectorised:
+            slots["bitmask"] = stored
+    if form is not None:
+        slots["nm"] = shape[0] * -(-shape[1] // form[1]) * form[0]
     if blocky:
-        return "gemv-bsr"
-    if chosen_isa() == "plain" or request.density < _BITMASK_FROM:
-        return "gemv-csr"
-    return "gemv-nm" if request.encoded.format.name == "nm" else "gemv-bitmask"
+        slots["bsr"] = stored
+    return {
+        f"gemv-{name}": gemv_seconds(name, shape, amount, n=n)  # type: ignore[arg-type]
+        for name, amount in slots.items()
+    }

@@ -108,13 +108,19 @@ class PackedGemv:
 
 
 def pack_gemv(
-    encoded: Encoded, *, kernel: GemvKernel, dtype: WeightType = "fp32", threads: int = 1
+    encoded: Encoded,
+    *,
+    kernel: GemvKernel,
+    dtype: WeightType = "fp32",
+    threads: int = 1,
+    rows: CompressedRows | None = None,
 ) -> PackedGemv:
     """Arrange stored weights for ``kernel``, in float32, bfloat16 or int8 with one scale per row.
 
     Entries come from any format. "nm" needs 1:4, 2:4 or 4:8 (or less in each group) and runs as "csr"
     otherwise, with a note. "bsr" makes 16, 8 or 4 rows tall blocks, whatever the encoding's own blocks are.
-    See ``quantise`` for the error of the narrow types.
+    See ``quantise`` for the error of the narrow types. ``rows`` are the encoding's entries where they are
+    known already.
 
     Raises
     ------
@@ -130,7 +136,7 @@ def pack_gemv(
     if threads > allowed:
         used = allowed
         notes.append(f"{threads} threads asked, {allowed} here")
-    entries = compress_rows(encoded)
+    entries = compress_rows(encoded) if rows is None else rows
     of_row = np.repeat(np.arange(encoded.shape[0], dtype=np.int64), np.diff(entries.pointers))
     values, scales = quantise_entries(entries.values, of_row, encoded.shape[0], dtype)
     if encoded.dtype.itemsize > 4 and dtype == "fp32":

@@ -17,12 +17,12 @@ CostKernel = Literal["dense", "bitmask", "nm", "csr", "bsr"]
 _CLOCK_HZ = 3.2e9
 _CALL_S = {"dense": 1e-6, "bitmask": 5e-6, "nm": 5e-6, "csr": 5e-6, "bsr": 5e-6}
 _THREADS_CALL_S = 3e-6
-_CYCLES = {"dense": 0.27, "bitmask": 0.32, "nm": 0.29, "csr": 1.1, "bsr": 0.16}
-"""Per dense position (dense, bitmask), per stored slot (nm, csr, bsr), and per vector."""
+_CYCLES = {"dense": 0.2, "bitmask": 0.32, "nm": 0.29, "csr": 0.8, "bsr": 0.45}
+"""Per dense position (dense, bitmask), per stored slot (nm, csr, bsr in blocks of four rows), and vector."""
 _WIDE_CSR_CYCLES = 1.3
 """Per slot of compressed rows for two to eight vectors together."""
 _ROW_CYCLES = {"dense": 3.0, "bitmask": 10.0, "nm": 10.0, "csr": 4.0, "bsr": 4.0}
-_RATES = ((0.4e6, 90e9), (16e6, 50e9), (float("inf"), 22e9))
+_RATES = ((0.4e6, 90e9), (12e6, 60e9), (24e6, 32e9), (float("inf"), 25e9))
 """Bytes per second for weights of up to so many bytes in all."""
 _EXTRA_BITS = {"dense": 0.0, "nm": 2.0, "csr": 16.0, "bsr": 2.0}
 """Position bits per stored slot; the bitmask has one per dense position."""

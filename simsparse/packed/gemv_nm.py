@@ -9,7 +9,7 @@ import numpy as np
 from simsparse.formats.product import CompressedRows
 from simsparse.kernels.gemv_columns import copy_vectors
 from simsparse.kernels.gemv_nm import nm_rows
-from simsparse.kernels.gemv_pack import pack_nm
+from simsparse.kernels.gemv_pack import fits_groups, pack_nm
 from simsparse.kernels.gemv_plain import nm_plain
 from simsparse.kernels.gemv_simd import PICKS, SOURCES, tag
 from simsparse.kernels.gemv_threads import nm_threads
@@ -76,11 +76,8 @@ class NmLayout(Layout):
 
 def fitting_form(rows: CompressedRows) -> tuple[int, int] | None:
     """The tightest of ``FORMS`` that these entries fit, or None."""
-    k = rows.shape[1]
-    of_row = np.repeat(np.arange(rows.shape[0], dtype=np.int64), np.diff(rows.pointers))
     for keep, group in FORMS:
-        groups = of_row * groups_of(k, group) + rows.columns // group
-        if not np.any(groups[keep:] == groups[:-keep]):
+        if fits_groups(rows.pointers, rows.columns, keep, group.bit_length() - 1):
             return keep, group
     return None
 

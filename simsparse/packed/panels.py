@@ -21,14 +21,16 @@ class Panels:
     total: int
 
 
-def panels(n: int, most: int) -> Panels:
-    """``n`` columns as panels of nearly the same number of vectors of this host, at most ``most``.
+def panels(n: int, most: int, isa: str | None = None) -> Panels:
+    """``n`` columns as panels of nearly the same number of vectors, at most ``most``.
+
+    Vectors are those of this host, or of the named instruction set.
 
     >>> cut = panels(130, 8)
     >>> cut.wide.floats * cut.wides + cut.narrow.floats * (cut.total - cut.wides) >= 130
     True
     """
-    return _panels(n, most, chosen_isa())
+    return _panels(n, most, isa or chosen_isa())
 
 
 @functools.lru_cache(maxsize=1024)  # asked for in every call

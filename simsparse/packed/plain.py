@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simsparse.formats.product import CompressedRows, multiply_rows
-from simsparse.kernels.spmm_tile import GELU, NO_ACTIVATION, RELU
+from simsparse.kernels.spmm_tile import GELU, NO_ACTIVATION, RELU, RELU6
 from simsparse.packed.arrays import address
 from simsparse.packed.request import Floats
 
@@ -25,6 +25,8 @@ def finish(y: NDArray[Any], bias: Floats | None, residual: Floats | None, activa
         y += residual
     if activation == RELU:
         np.maximum(y, 0, out=y)
+    elif activation == RELU6:
+        np.clip(y, 0, 6, out=y)
     elif activation == GELU:
         y *= 0.5 * (1 + _erf(y.astype(np.float64) / math.sqrt(2)).astype(np.float64))
 

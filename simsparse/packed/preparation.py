@@ -20,19 +20,15 @@ from numpy.typing import ArrayLike, NDArray
 from simsparse.errors import FormatError, ShapeError, UsageError
 from simsparse.formats.base import Encoded
 from simsparse.formats.product import accumulator
-from simsparse.kernels.simd import chosen_isa
-from simsparse.kernels.spmm_tile import GELU, NO_ACTIVATION, RELU
+from simsparse.kernels.spmm_tile import GELU, NO_ACTIVATION, RELU, RELU6
 from simsparse.packed.choose import KERNELS, KernelInfo, choose, kernels
 from simsparse.packed.plain import Dense, Portable
 from simsparse.packed.request import Floats, Ready, Request
 
 __all__ = ["KernelInfo", "Packed", "kernels", "prepare"]
 
-Activation = Literal["relu", "gelu"]
-_ACTIVATIONS = {None: NO_ACTIVATION, "relu": RELU, "gelu": GELU}
-_CSR_VECTORS = {"avx512": 4, "avx2": 8, "plain": 8}
-_GROUPED_VECTORS = {"avx512": 4, "avx2": 3, "plain": 3}
-_CSR_TERMS, _GROUPED_TERMS = 12, 192
+Activation = Literal["relu", "relu6", "gelu"]
+ACTIVATIONS = {None: NO_ACTIVATION, "relu": RELU, "relu6": RELU6, "gelu": GELU}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -91,7 +87,7 @@ class Packed:
         if out is not None and (y.strides[1] != y.itemsize or _overlap(y, columns, beside)):
             y = np.empty(shape, dtype)
         if shape[1]:
-            self.ready.run(_by_rows(columns), y, self.bias, _by_rows(beside), _ACTIVATIONS[self.activation])
+            self.ready.run(_by_rows(columns), y, self.bias, _by_rows(beside), ACTIVATIONS[self.activation])
         if y is not target:
             target[...] = y
         if out is not None:
@@ -146,13 +142,11 @@ def prepare(
         raise UsageError(
             f"prepare: expected n_columns >= 1 and threads >= 1, got n_columns={n_columns}, threads={threads}"
         )
-    if activation not in _ACTIVATIONS:
-        raise UsageError(f'prepare: expected activation "relu", "gelu" or None, got "{activation}"')
+    check_activation(activation, "prepare")
     started = time.perf_counter()
-    used, notes = _threads(threads)
+    used, notes = threads_here(threads)
     request = Request(encoded=encoded, n=n_columns, threads=used)
-    chosen, why = choose(request, kernel)
-    name, ready, told = _pack(request, chosen)
+    name, ready, told = pack_product(request, kernel)
     known = next(info.formats for info in KERNELS if info.name == name)
     source = encoded.format.name
     return Packed(
@@ -163,14 +157,22 @@ def prepare(
         kernel=name,
         packed_from=None if source in known else source,
         packing_s=time.perf_counter() - started,
-        notes=notes + why + told,
-        bias=_bias(bias, encoded.shape[0]),
+        notes=notes + told,
+        bias=bias_vector(bias, encoded.shape[0]),
         activation=activation,
         ready=ready,
     )
 
 
-def _threads(asked: int) -> tuple[int, tuple[str, ...]]:
+def check_activation(activation: Any, door: str) -> None:
+    """Whether a kernel can apply it; ``door`` is the function that was asked."""
+    if activation not in ACTIVATIONS:
+        known = ", ".join(f'"{name}"' for name in ACTIVATIONS if name)
+        raise UsageError(f'{door}: expected activation {known} or None, got "{activation}"')
+
+
+def threads_here(asked: int) -> tuple[int, tuple[str, ...]]:
+    """The threads to use, and a note where they are fewer than asked."""
     if asked == 1:
         return 1, ()
     from simsparse.kernels.spmm_threads import threads_at_most
@@ -179,8 +181,14 @@ def _threads(asked: int) -> tuple[int, tuple[str, ...]]:
     return (asked, ()) if asked <= here else (here, (f"{asked} threads asked, {here} here",))
 
 
-def _pack(request: Request, kernel: str) -> tuple[str, Ready, tuple[str, ...]]:
+def pack_product(request: Request, wanted: str | None) -> tuple[str, Ready, tuple[str, ...]]:
     """The kernel that runs in the end, its packed weights and notes."""
+    chosen, why = choose(request, wanted)
+    name, ready, told = _pack(request, chosen)
+    return name, ready, why + told
+
+
+def _pack(request: Request, kernel: str) -> tuple[str, Ready, tuple[str, ...]]:
     if kernel == "portable":
         return kernel, Portable(rows=request.rows), ()
     if kernel == "dense":
@@ -197,20 +205,20 @@ def _pack(request: Request, kernel: str) -> tuple[str, Ready, tuple[str, ...]]:
 def _tiled(request: Request, *, grouped: bool) -> Ready:
     from simsparse.packed import tiled
 
-    isa = chosen_isa()
-    blocking = tiled.choose_blocking(
+    blocking = tiled.blocking_of(
+        grouped,
         k=request.encoded.shape[1],
         n=request.n,
         density=request.density,
         threads=request.threads,
-        vectors=(_GROUPED_VECTORS if grouped else _CSR_VECTORS)[isa],
-        terms=_GROUPED_TERMS if grouped else _CSR_TERMS,
+        uses=request.density * request.encoded.shape[0],
     )
     pack = tiled.pack_row_groups if grouped else tiled.pack_rows
     return pack(request.rows, request.values, blocking, request.threads)
 
 
-def _bias(bias: ArrayLike | None, m: int) -> Floats | None:
+def bias_vector(bias: ArrayLike | None, m: int) -> Floats | None:
+    """One float32 per row of the result."""
     if bias is None:
         return None
     values = np.ascontiguousarray(bias, np.float32)

@@ -10,16 +10,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simsparse.formats.product import CompressedRows
+from simsparse.kernels.simd import chosen_isa
 from simsparse.kernels.spmm_pack import count_blocks, fill_blocks, pack_groups
 from simsparse.kernels.spmm_tile import AHEAD
 from simsparse.packed.arrays import LINE_BYTES, address, aligned, balanced_bounds
-from simsparse.packed.host import host_caches
+from simsparse.packed.host import Caches, host_caches
 from simsparse.packed.panels import panel_groups, panels, shares
 from simsparse.packed.threads import compiled, run_shares
 
 GROUP_ROWS = 4
+CSR_VECTORS = {"avx512": 4, "avx2": 8, "plain": 8}
+GROUPED_VECTORS = {"avx512": 4, "avx2": 3, "plain": 3}
+"""Most vectors of a panel, by instruction set."""
+CSR_TERMS, GROUPED_TERMS = 12, 192
+"""Columns in use that pay for a row's loads and stores of Y in a block."""
 _SETS = 16
-_NO_BIAS, _NO_RESIDUAL = np.empty(0, np.float32), np.empty((0, 0), np.float32)
+_NO_BIAS, _NO_RESIDUAL = np.empty(0, np.float32), np.empty((0, 0, 0), np.float32)
+_MANY_USES = 48  # of a row of X: each thread's own copy of it then takes less than a tenth of its time
 _ROW_COST = 3  # weights that take as long as a row's loads, stores and loop end in one block
 
 
@@ -68,21 +75,38 @@ class Tiled:
         activation: int,
     ) -> None:
         """``y = activation(W @ x + bias + residual)``; rows of all three matrices are contiguous."""
-        cut = panels(x.shape[1], self.blocking.vectors)
+        beside = None if residual is None else residual[None]
+        self.run_batch(x[None], y[None], bias, beside, activation)
+
+    def run_batch(
+        self,
+        x: NDArray[np.float32],
+        y: NDArray[np.float32],
+        bias: NDArray[np.float32] | None,
+        residual: NDArray[np.float32] | None,
+        activation: int,
+        window: int = 0,
+    ) -> None:
+        """``run`` for a batch of matrices: x (batch, k, n), y and residual (batch, m, n).
+
+        With a ``window`` (the address of its record) x is a batch of images (batch, channels, pixels).
+        """
+        items, _, n = y.shape
+        cut = panels(n, self.blocking.vectors)
         tiles = self._scratch(self.blocking.k_block * cut.wide.floats)
-        offset = cut.wides * cut.wide.floats
+        offset, narrows = cut.wides * cut.wide.floats, cut.total - cut.wides
         shift = _NO_BIAS if bias is None else bias
         beside = _NO_RESIDUAL if residual is None else residual
+        operands = (self.addresses, window, x, y, tiles, shift, beside, activation)
         if self.threads == 1:
-            operands = (self.addresses, x, y, tiles[0], shift, beside, activation)
-            compiled(self.grouped, cut.wide)(cut.wide, 0, cut.wides, 0, 0, *operands)
-            if cut.total > cut.wides:
-                narrow = cut.total - cut.wides
-                compiled(self.grouped, cut.narrow)(cut.narrow, 0, narrow, offset, 0, *operands)
+            operands = (*operands[:4], tiles[0], *operands[5:])
+            for wide, count, first in ((cut.wide, cut.wides, 0), (cut.narrow, narrows, offset)):
+                if count:
+                    compiled(self.grouped, wide)(wide, 0, items * count, count, first, 0, *operands)
         else:
-            table = shares(cut.wides, cut.total, self.threads, self.blocking.chunks)
-            operands = (self.addresses, x, y, tiles, shift, beside, activation)
-            run_shares(self.grouped, self.threads, (cut.wide, cut.narrow, table, offset, *operands))
+            table = shares(items * cut.wides, items * cut.total, self.threads, self.blocking.chunks)
+            counts = (max(cut.wides, 1), max(narrows, 1))
+            run_shares(self.grouped, self.threads, (cut.wide, cut.narrow, table, counts, offset, *operands))
         self.spare.append(tiles)
 
     def _scratch(self, size: int) -> NDArray[np.float32]:
@@ -98,22 +122,70 @@ class Tiled:
         return aligned(self.threads * whole, np.float32).reshape(self.threads, whole)
 
 
-def choose_blocking(*, k: int, n: int, density: float, threads: int, vectors: int, terms: int) -> Blocking:
+def blocking_of(
+    grouped: bool,
+    *,
+    k: int,
+    n: int,
+    density: float,
+    threads: int,
+    uses: float = 0.0,
+    isa: str | None = None,
+    caches: Caches | None = None,
+) -> Blocking:
+    """How a product is cut on this host, or on one with the named vectors and caches.
+
+    ``uses`` is how many weights meet a row of X: with many, threads share rows and not panels.
+    """
+    return choose_blocking(
+        k=k,
+        n=n,
+        density=density,
+        threads=threads,
+        vectors=(GROUPED_VECTORS if grouped else CSR_VECTORS)[isa or chosen_isa()],
+        terms=GROUPED_TERMS if grouped else CSR_TERMS,
+        uses=uses,
+        isa=isa,
+        caches=caches,
+    )
+
+
+def choose_blocking(
+    *,
+    k: int,
+    n: int,
+    density: float,
+    threads: int,
+    vectors: int,
+    terms: int,
+    uses: float = 0.0,
+    isa: str | None = None,
+    caches: Caches | None = None,
+) -> Blocking:
     """Rows of K per block, from the caches.
 
     At least what fills three quarters of L1 beside the streams of weights (all of it for thin weights, which
     use a part of each tile), at most a quarter of L2; between these, as many as give a row ``terms`` columns
     in use, which pays for its loads and stores of Y. Then K is cut evenly.
     """
-    cut = panels(n, vectors)
+    cut = panels(n, vectors, isa)
     row_bytes = cut.wide.floats * 4
-    caches = host_caches()
+    caches = caches or host_caches()
     least = (caches.l1_bytes if density < 0.35 else caches.l1_bytes * 3 // 4) // row_bytes
     most = max(least, caches.l2_bytes // 4 // row_bytes)
     wanted = int(min(max(terms / max(density, 1e-6), least), most, 1 << 15))
     blocks = max(1, -(-k // max(wanted, 1)))
-    runs = panel_groups(cut.total, threads)
+    # threads on panels side by side prefetch each other's lines of Y; on rows they do not
+    runs = 1 if uses >= _MANY_USES else panel_groups(cut.total, threads)
     return Blocking(vectors=vectors, k_block=-(-k // blocks), chunks=threads // runs)
+
+
+def row_bounds(lengths: NDArray[np.int64], blocking: Blocking, k: int, *, grouped: bool) -> NDArray[np.int64]:
+    """Where the rows, of ``lengths`` weights each, are cut into chunks of about the same time."""
+    if blocking.chunks == 1:
+        return np.array([0, lengths.size], np.int64)
+    costs = lengths + _ROW_COST * -(-k // blocking.k_block)
+    return balanced_bounds(costs, blocking.chunks, multiple=GROUP_ROWS if grouped else 1)
 
 
 def pack_rows(
@@ -127,8 +199,7 @@ def pack_rows(
     blocks = -(-k // blocking.k_block)
     counts = np.zeros((m, blocks), np.int64)
     count_blocks(weights.pointers, weights.columns, blocking.k_block, counts)
-    costs = counts.sum(axis=1) + _ROW_COST * blocks
-    bounds = balanced_bounds(costs, blocking.chunks)
+    bounds = row_bounds(counts.sum(axis=1), blocking, k, grouped=False)
     rows, ends, spans, places = [], [np.zeros(1, np.int64)], [0], np.zeros((m, blocks), np.int64)
     filled = 0
     for low, high in itertools.pairwise(bounds):
@@ -165,8 +236,7 @@ def pack_row_groups(
     """Groups of four rows, block by block of K; columns sorted by the set of rows that use them."""
     m, k = weights.shape
     blocks, groups = -(-k // blocking.k_block), -(-m // GROUP_ROWS)
-    costs = np.diff(weights.pointers) + _ROW_COST * blocks
-    bounds = balanced_bounds(costs, blocking.chunks, multiple=GROUP_ROWS)
+    bounds = row_bounds(np.diff(weights.pointers), blocking, k, grouped=True)
     spans = np.zeros((blocking.chunks, blocks, 5), np.int64)
     lengths = np.zeros((groups * blocks, _SETS), np.uint16)
     columns, packed = aligned(values.size, np.uint16), aligned(values.size, np.float32)

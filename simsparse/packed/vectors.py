@@ -34,5 +34,6 @@ def pack_vectors(request: Request, kernel: str) -> tuple[Vectors, tuple[str, ...
         kernel=kernel,  # type: ignore[arg-type]
         dtype=dtype,  # type: ignore[arg-type]
         threads=request.threads,
+        rows=request.rows,
     )
     return Vectors(packed=packed), packed.notes

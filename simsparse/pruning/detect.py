@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from simsparse.errors import ShapeError
 from simsparse.kernels.count_mask import widest_group
-from simsparse.kernels.mask_scan import has_uniform_tiles, stray_zeros
+from simsparse.kernels.mask_scan import has_uniform_tiles, tiled_zeros
 from simsparse.kernels.mask_tiles import tile_sums
 from simsparse.pattern import NM, VNM, Block, Channel, Dense, Filter, Pattern, Unstructured
 from simsparse.pruning.arrays import Mask
@@ -43,6 +43,7 @@ _CLUSTERED = 0.9  # share of zeros in empty tiles, and of kept weights in the ot
 _FULL = 0.9  # density ÷ (N/M) from which N:M is what the mask was made for
 _SMALL_BLOCKS = ((2, 2), (4, 1), (1, 4))
 """Each block that has several rows or columns is made of one of these, and has no fewer stray zeros."""
+_SLABS = 16
 _FIRST_ROWS = 16  # enough to rule N:M out: the fullest group only gets fuller
 
 
@@ -89,13 +90,13 @@ def _block(mask: Mask) -> Block | None:
     kept = int(np.count_nonzero(mask))
     # what 90 % in empty blocks, and 90 % kept in the others, leave room for; the exact test comes after
     room = 1 + int(min((1 - _CLUSTERED) * (mask.size - kept), kept / _CLUSTERED - kept))
-    sound = {block: stray_zeros(mask, *block, room) <= room for block in _SMALL_BLOCKS}
+    scattered = {block for block in _SMALL_BLOCKS if _has_stray_zeros(mask, block, room)}
     for rows, columns in BLOCKS:
         if rows > mask.shape[0] or columns > mask.shape[1]:
             continue
-        if any(rows % r == columns % c == 0 and not sound[r, c] for r, c in _SMALL_BLOCKS):
+        if any(rows % r == columns % c == 0 for r, c in scattered):
             continue
-        if stray_zeros(mask, rows, columns, room) > room:
+        if _has_stray_zeros(mask, (rows, columns), room):
             continue
         sparsity = _tiled(mask, Tile(rows=rows, columns=columns), exact=False)
         if sparsity is not None:
@@ -103,8 +104,23 @@ def _block(mask: Mask) -> Block | None:
     return None
 
 
+def _has_stray_zeros(mask: Mask, block: tuple[int, int], room: int) -> bool:
+    """Whether more than ``room`` zeros are outside empty blocks; slab by slab, to know it early."""
+    stray, height = 0, block[0]
+    step = -(-mask.shape[0] // (_SLABS * height)) * height
+    for top in range(0, mask.shape[0], step):
+        slab = mask[top : top + step]
+        stray += slab.size - int(np.count_nonzero(slab)) - tiled_zeros(slab.view(np.uint8), *block)
+        if stray > room:
+            return True
+    return False
+
+
 def _tiled(mask: Mask, tile: Tile, *, exact: bool) -> float | None:
     """Share of tiles that are empty, if the zeros cluster in them and not by chance."""
+    smallest = (mask.shape[0] % tile.rows or tile.rows) * (mask.shape[1] % tile.columns or tile.columns)
+    if mask.size - int(np.count_nonzero(mask)) < smallest:
+        return None
     if exact and not has_uniform_tiles(mask, tile.rows, tile.columns):
         return None
     sums = np.zeros(tile.grid(mask.shape), np.float64)
@@ -130,7 +146,7 @@ def _nm(mask: Mask) -> NM | VNM | None:
     density = np.count_nonzero(mask) / mask.size
 
     def fits(keep: int, group: int) -> bool:
-        return keep < group and density >= _FULL * keep / group
+        return bool(keep < group and density >= _FULL * keep / group)
 
     for group in (group for group in GROUPS if group <= mask.shape[1]):
         if not fits(widest_group(mask[:_FIRST_ROWS], group), group):

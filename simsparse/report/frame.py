@@ -25,6 +25,7 @@ def frame(run: Run) -> pd.DataFrame:
     for layer in run.layers:
         row = layer_to_dict(layer)
         components = row.pop("energy_by_component_j")
+        del row["counts"], row["unit_load"]  # :func:`simsparse.report.energy` has the counts
         partner = dense.get(layer.name)
         row["baseline_time_s"] = partner.time_s if partner else None
         row["baseline_energy_j"] = partner.energy_j if partner else None

@@ -7,9 +7,10 @@ import math
 from typing import Any
 
 from simsparse.report.sentences import verdict
-from simsparse.results import Cost, LayerResult, Run
+from simsparse.results import Cost, Counts, Explanation, LayerResult, MachineFacts, Run
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""1: without machine, explanation, counts and unit_load."""
 
 
 def to_json(run: Run) -> str:
@@ -32,8 +33,11 @@ def run_to_dict(run: Run) -> dict[str, Any]:
         "batch": run.batch,
         "criterion": run.criterion,
         "allocation": run.allocation,
+        "asked_model": run.asked_model,
+        "asked_pattern": run.asked_pattern,
         "engine": run.engine,
         "seed": run.seed,
+        "tdp_w": run.tdp_w,
         "versions": dict(sorted(run.versions.items())),
         "approximations": list(run.approximations),
         "unsupported": [
@@ -50,6 +54,8 @@ def run_to_dict(run: Run) -> dict[str, Any]:
         "verdict": " ".join(verdict(run)),
         "layers": [layer_to_dict(layer) for layer in run.layers],
         "baseline_layers": [layer_to_dict(layer) for layer in run.baseline_layers],
+        "explanation": explanation_to_dict(run.explanation) if run.explanation else None,
+        "machine": _machine_to_dict(run.machine) if run.machine else None,
     }
 
 
@@ -70,7 +76,55 @@ def layer_to_dict(layer: LayerResult) -> dict[str, Any]:
         "bound_cycles": layer.bound_cycles,
         "utilisation": layer.utilisation,
         "balance": layer.balance,
+        "unit_load": list(layer.unit_load),
         **cost_to_dict(layer.cost),
+        "counts": _counts_to_dict(layer.counts),
+    }
+
+
+def explanation_to_dict(explanation: Explanation) -> dict[str, Any]:
+    """An explanation as plain data; ``ideal_speedup`` times all factors is ``speedup``."""
+    return {
+        "model": explanation.model,
+        "hardware": explanation.hardware,
+        "pattern": explanation.pattern,
+        "ideal_speedup": explanation.ideal_speedup,
+        "speedup": explanation.speedup,
+        "terms": [
+            {"name": term.name, "factor": term.factor, "meaning": term.meaning, "remedy": term.remedy}
+            for term in explanation.terms
+        ],
+    }
+
+
+def _counts_to_dict(counts: Counts) -> dict[str, dict[str, int]]:
+    table: dict[str, dict[str, int]] = {}
+    for (component, action), count in counts.items():
+        table.setdefault(component, {})[action] = count
+    return table
+
+
+def _machine_to_dict(machine: MachineFacts) -> dict[str, Any]:
+    return {
+        "title": machine.title,
+        "kind": machine.kind,
+        "technology_nm": machine.technology_nm,
+        "units": machine.units,
+        "peak_macs_per_s": machine.peak_macs_per_s,
+        "bandwidth_bytes_per_s": dict(machine.bandwidth_bytes_per_s),
+        "formats": {name: dict(parameters) for name, parameters in machine.formats.items()},
+        "energy_pj": {component: dict(prices) for component, prices in machine.energy_pj.items()},
+        "static_w": machine.static_w,
+        "numbers": {
+            path: {
+                "value": list(number.value) if isinstance(number.value, tuple) else number.value,
+                "unit": number.unit,
+                "source": number.source,
+                "status": number.status,
+            }
+            for path, number in machine.numbers.items()
+        },
+        "not_modelled": list(machine.not_modelled),
     }
 
 

@@ -9,8 +9,9 @@ from rich.table import Table
 from rich.text import Text
 
 from simsparse.hardware import HardwareModel, Source
+from simsparse.load.facts import path_unit
 from simsparse.load.hardware_yaml import numbers
-from simsparse.load.wording import number, unit_of
+from simsparse.load.wording import number
 from simsparse.report.lists import print_items, print_list
 from simsparse.report.plain import plain
 
@@ -64,16 +65,6 @@ def machine_to_dict(machine: HardwareModel) -> dict[str, Any]:
         "numbers": rows,
         "not_modelled": list(machine.not_modelled),
     }
-
-
-def path_unit(path: str) -> str:
-    """The unit of a number by its own name, or by the record it stands in.
-
-    >>> path_unit("energy_pj.mac.int8"), path_unit("memory.dram.latency_s"), path_unit("dataflow.rows")
-    ('pJ', 's', '')
-    """
-    first, *_, last = path.split(".") if "." in path else (path, path)
-    return unit_of(first) if first in ("energy_pj", "macs_per_cycle") else unit_of(last)
 
 
 def _footnotes(sources: Mapping[str, Source]) -> dict[str, int]:

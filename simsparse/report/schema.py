@@ -1,4 +1,4 @@
-"""The JSON Schema of the object that ``simsparse simulate --json`` prints."""
+"""The JSON Schema of what ``simsparse simulate --json`` and ``simsparse explain --json`` print."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any
 
 from simsparse.report.json import SCHEMA_VERSION
 
+DRAFT = "https://json-schema.org/draft/2020-12/schema"
 _TEXT, _NUMBER, _COUNT = (
     {"type": "string"},
     {"type": "number", "minimum": 0},
@@ -14,6 +15,24 @@ _TEXT, _NUMBER, _COUNT = (
 _SHARE = {"type": "number", "minimum": 0, "maximum": 1}
 _RATIO = {"type": ["number", "null"], "minimum": 0, "description": "null where it is infinite"}
 _TEXTS = {"type": "array", "items": _TEXT}
+
+
+def _record(properties: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+
+
+def _mapping(items: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "additionalProperties": items}
+
+
+def _or_null(record: dict[str, Any]) -> dict[str, Any]:
+    return record | {"type": ["object", "null"]}
+
 
 _COST: dict[str, Any] = {
     "time_s": _NUMBER,
@@ -45,8 +64,47 @@ _LAYER: dict[str, Any] = {
     "bound_cycles": _NUMBER,
     "utilisation": _SHARE,
     "balance": _SHARE,
+    "unit_load": {
+        "type": "array",
+        "items": _NUMBER,
+        "description": "quantiles of the units' busy time / their mean; empty where there is one unit",
+    },
     **_COST,
+    "counts": _mapping(_mapping(_COUNT)),
 }
+_TERM: dict[str, Any] = {"name": _TEXT, "factor": _NUMBER, "meaning": _TEXT, "remedy": _TEXT}
+_EXPLANATION: dict[str, Any] = {
+    "model": _TEXT,
+    "hardware": _TEXT,
+    "pattern": _TEXT,
+    "ideal_speedup": _NUMBER,
+    "speedup": _NUMBER,
+    "terms": {"type": "array", "items": _record(_TERM)},
+}
+_SOURCED: dict[str, Any] = {
+    "value": {"type": ["number", "array"], "items": {"type": "number"}},
+    "unit": _TEXT,
+    "source": _TEXT,
+    "status": _TEXT,
+}
+_MACHINE: dict[str, Any] = {
+    "title": _TEXT,
+    "kind": _TEXT,
+    "technology_nm": _NUMBER,
+    "units": _COUNT,
+    "peak_macs_per_s": _NUMBER,
+    "bandwidth_bytes_per_s": _mapping(_NUMBER),
+    "formats": _mapping(_mapping({"type": "integer"})),
+    "energy_pj": _mapping(_mapping(_NUMBER)),
+    "static_w": _NUMBER,
+    "numbers": _mapping(_record(_SOURCED)),
+    "not_modelled": _TEXTS,
+}
+
+
+def explanation_schema() -> dict[str, Any]:
+    """The schema of what ``simsparse explain --json`` prints."""
+    return {"$schema": DRAFT, "title": "simsparse explanation", **_record(_EXPLANATION)}
 
 
 def run_schema() -> dict[str, Any]:
@@ -61,6 +119,8 @@ def run_schema() -> dict[str, Any]:
         "dtype",
         "criterion",
         "allocation",
+        "asked_model",
+        "asked_pattern",
         "engine",
         "bound_by",
         "verdict",
@@ -70,6 +130,7 @@ def run_schema() -> dict[str, Any]:
         **dict.fromkeys(words, _TEXT),
         "batch": {"type": "integer", "minimum": 1},
         "seed": {"type": "integer"},
+        "tdp_w": {"type": ["number", "null"], "minimum": 0},
         "versions": {"type": "object", "additionalProperties": _TEXT},
         "approximations": _TEXTS,
         "unsupported": {"type": "array", "items": part},
@@ -81,15 +142,7 @@ def run_schema() -> dict[str, Any]:
         "bound_share": _SHARE,
         "layers": layers,
         "baseline_layers": layers,
+        "explanation": _or_null(_record(_EXPLANATION)),
+        "machine": _or_null(_record(_MACHINE)),
     }
-    draft = "https://json-schema.org/draft/2020-12/schema"
-    return {"$schema": draft, "title": "simsparse run", **_record(properties)}
-
-
-def _record(properties: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "type": "object",
-        "properties": properties,
-        "required": list(properties),
-        "additionalProperties": False,
-    }
+    return {"$schema": DRAFT, "title": "simsparse run", **_record(properties)}

@@ -6,8 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 
 from simsparse.errors import UnknownNameError
 from simsparse.validation import (
+    cpu_eie,
+    cpu_networks,
     dstc,
     eie,
+    end_to_end,
     eyeriss_v1,
     eyeriss_v2_pe,
     format_port,
@@ -30,6 +33,9 @@ TARGETS: Mapping[str, Callable[[], list[Check]]] = {
     "formats": format_port.checks,
     "gpu-2:4": gpu_24.checks,
     "venom-rtx-3090": venom.checks,
+    "cpu-eie": cpu_eie.checks,
+    "cpu-networks": cpu_networks.checks,
+    "end-to-end": end_to_end.checks,
 }
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks.cases import Case, grid, make_mask, make_operands, skewed_densities
-from benchmarks.limits import Limits, best_limits
-from benchmarks.loops import FMA_SUMS, LANES, aligned, fma_loop, sum_window, window_buffer
+from benchmarks.cases import Case, conv_case, grid, make_mask, make_operands, skewed_densities
+from simsparse.kernels.host_loops import FMA_SUMS, LANES, aligned, fma_loop, sum_window, window_buffer
+from simsparse.measure.host_limits import Limits, best_limits
 
 
 def mask_of(pattern: str, sparsity: float) -> np.ndarray:
@@ -39,8 +39,35 @@ def test_skewed_rows_keep_the_mean(density: float) -> None:
 def test_the_quick_grid_is_part_of_the_whole() -> None:
     every, quick = list(grid(quick=False)), list(grid(quick=True))
     assert set(quick) < set(every)
-    assert len(set(every)) == len(every) == 7 * 16
-    assert {case.kind for case in every} == {"spmm", "narrow", "gemv"}
+    assert len(set(every)) == len(every) == 7 * 16 + 24
+    assert {case.kind for case in every} == {"spmm", "narrow", "gemv", "conv"}
+    assert len({case.shape for case in every if case.conv is None}) == 7
+    assert len({case.shape for case in every if case.conv is not None}) == 11
+
+
+@pytest.mark.parametrize(("window", "stride", "groups"), [(3, 1, 1), (3, 2, 1), (1, 1, 1), (3, 2, 6)])
+def test_convolutions_are_those_of_a_sum_over_the_window(window: int, stride: int, groups: int) -> None:
+    case = conv_case(6, 12, 7, window, stride, "random", 0.5, groups)
+    conv, made = case.conv, make_operands(case)
+    weights = made.weights.astype(np.float64).reshape(12, 6 // groups, window, window)
+    expected = np.zeros((1, 12, conv.out_height, conv.out_width))
+    for out, down, right in np.ndindex(12, conv.out_height, conv.out_width):
+        first = out // (12 // groups) * (6 // groups)
+        for channel, i, j in np.ndindex(*weights.shape[1:]):
+            y, x = down * stride + i - window // 2, right * stride + j - window // 2
+            if 0 <= y < 7 and 0 <= x < 7:
+                pixel = made.x[0, first + channel, y, x]
+                expected[0, out, down, right] += weights[out, channel, i, j] * pixel
+    np.testing.assert_allclose(made.reference, expected, atol=1e-12)
+    assert made.correct(expected.astype(np.float32))
+    assert case.kind == "conv"
+    assert case.n == conv.positions
+
+
+def test_shapes_read_as_text() -> None:
+    assert conv_case(64, 128, 56, 3, 2, "random", 0.9).shape == "64>128 3x3@56/2"
+    assert conv_case(32, 32, 14, 3, 1, "random", 0.0, 32).shape == "dw32 3x3@14"
+    assert Case(m=3, k=4, n=5, pattern="random", sparsity=0.5).shape == "3x4x5"
 
 
 def test_operands_are_aligned_and_the_same_each_time() -> None:

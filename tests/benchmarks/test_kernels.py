@@ -11,8 +11,8 @@ import pytest
 from benchmarks import kernels
 from benchmarks.cases import Case
 from benchmarks.goals import OURS, Result, verdicts
-from benchmarks.limits import Limits
-from benchmarks.timing import Timing
+from simsparse.measure.host_limits import Limits
+from simsparse.measure.timing import Timing
 
 LIMITS = Limits(threads=1, fma_flops=100e9, footprint_bytes=(1000, 10**8), read_bytes_per_s=(100e9, 10e9))
 CASE = Case(m=1000, k=1000, n=500, pattern="random", sparsity=0.9)

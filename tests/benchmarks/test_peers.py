@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from dataclasses import replace
 from types import ModuleType
 
 import numpy as np
 import pytest
 
 from benchmarks import ours
-from benchmarks.cases import Case, make_operands
+from benchmarks.cases import Case, conv_case, make_operands
 from benchmarks.peers import PEERS, Peer, limit_threads, missing
 
 PEER = {peer.name: peer for peer in PEERS}
@@ -66,7 +67,11 @@ class Refusing:
 def test_peers_at_hand_give_the_product_into_a_fresh_result(peer: Peer, n: int) -> None:
     if not at_hand(peer):
         pytest.skip(f"{peer.name} is not installed")
-    made = make_operands(Case(m=24, k=40, n=n, pattern="4x1", sparsity=0.5))
+    case = Case(m=24, k=40, n=n, pattern="4x1", sparsity=0.5)
+    if "conv" in peer.kinds:
+        case = conv_case(4, 8, 9, 3, 1 + n % 2, "random", 0.5, groups=1 if n == 1 else 4)
+    assert peer.takes_part(replace(case, n=128) if case.conv is None else case)
+    made = make_operands(case)
     product = peer.build(made, 1)
     product.call()
     product.call()  # nothing may add up from call to call
@@ -82,6 +87,21 @@ def test_ours_gives_the_product(pattern: str, n: int) -> None:
     assert made.correct(mine.product.result())
     assert mine.stored_bytes > 0
     assert mine.kernel
+
+
+@pytest.mark.parametrize("groups", [1, 4])
+def test_our_convolution_is_right(groups: int) -> None:
+    made = make_operands(conv_case(4, 8, 9, 3, 1, "random", 0.5, groups=groups))
+    mine = ours.build(made, 1)
+    mine.product.call()
+    assert made.correct(mine.product.result())
+
+
+def test_products_and_convolutions_have_their_own_peers() -> None:
+    conv = conv_case(4, 8, 9, 3, 1, "random", 0.5)
+    assert {peer.name for peer in PEERS if peer.takes_part(conv)} == {"torch-conv", "ort-conv"}
+    assert not PEER["torch-bsr"].takes_part(SMALL)
+    assert PEER["torch-bsr"].takes_part(replace(SMALL, pattern="4x1"))
 
 
 def test_a_wrong_product_is_noticed() -> None:

@@ -12,8 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from simsparse.dataflows import plan_layer
-from simsparse.dataflows.cpu_grid import Grid, balanced, choose_grid
+from simsparse.dataflows.cpu_grid import work_plan
 from simsparse.dataflows.cpu_memory import memory_of, tile_hits, unpredicted
+from simsparse.dataflows.cpu_rows import make_work
+from simsparse.dataflows.cpu_work import Product, join, layer_cycles
 from simsparse.dataflows.task import ActivationOperand, LayerPlan, LayerTask, WeightOperand
 from simsparse.engine import execute
 from simsparse.errors import UnsupportedError, UsageError
@@ -22,6 +24,7 @@ from simsparse.hardware import DTYPE_BITS, CpuRowsParameters, HardwareModel
 from simsparse.ir import ConvShape, Layer, LayerKind, conv_layer, gemm_layer
 from simsparse.kernels.count_cpu import group_visits, row_visits
 from simsparse.load.catalog import load_hardware
+from simsparse.packed.arrays import balanced_bounds
 
 EPYC = load_hardware("epyc-9654")
 
@@ -38,11 +41,7 @@ def with_cpu(part: str, machine: HardwareModel = EPYC, **changes: Any) -> Hardwa
 
 def one_core() -> HardwareModel:
     """The machine on which the constants were fitted: one Zen 4 core whose L3 is shared with others."""
-    levels = tuple(
-        dataclasses.replace(level, capacity_bytes=2.0**20) if level.name == "l2" else level
-        for level in EPYC.memory
-    )
-    core = dataclasses.replace(EPYC, units=1, clock_hz=3.6e9, memory=levels)
+    core = dataclasses.replace(EPYC, units=1, clock_hz=3.6e9)
     return with_cpu(
         "memory", core, l3_sharers=1, l3_usable_bytes=7.1e6, l3_written_bytes=4.9e6, cold_above_bytes=1e30
     )
@@ -98,31 +97,33 @@ MASKS = st.builds(
 
 @given(mask=MASKS, parts=st.integers(1, 5), block=st.integers(1, 80))
 def test_row_visits_count_what_numpy_counts(mask: np.ndarray, parts: int, block: int) -> None:
-    starts = balanced(mask.sum(axis=1), parts)
+    starts = balanced_bounds(mask.sum(axis=1), parts)
     counts, surprise = row_visits(mask, starts, block)
-    assert counts[:, 0].sum() == mask.sum()
+    blocks = range(0, mask.shape[1], block)
     for part in range(parts):
         rows = mask[starts[part] : starts[part + 1]]
-        cells = [rows[:, c : c + block].sum(axis=1) for c in range(0, mask.shape[1], block)]
-        lengths = np.concatenate(cells)
+        cells = [rows[:, c : c + block].sum(axis=1) for c in blocks]
+        inner = [
+            cell if c in (0, blocks[-1]) else cell[cell > 0] for c, cell in zip(blocks, cells, strict=True)
+        ]
+        lengths = np.concatenate(inner)
         assert counts[part, 0] == rows.sum()
-        assert counts[part, 1] == np.count_nonzero(lengths)
-        assert counts[part, 2] == np.count_nonzero(rows.any(axis=1))
-        assert counts[part, 3] == np.sum(lengths % 2)
-        assert counts[part, 4] == np.sum(lengths % 4)
-        assert counts[part, 5] == sum(max(0, len(set(cell[cell > 0].tolist())) - 1) for cell in cells)
-        assert counts[part, 6] == np.sum(rows[1:] & rows[:-1])
-        assert counts[part, 7] == np.sum(lengths > 24)
+        assert counts[part, 1] == lengths.size
+        assert counts[part, 2] == np.sum(lengths % 2)
+        assert counts[part, 3] == np.sum(lengths % 4)
+        assert counts[part, 4] == sum(max(0, len(set(cell.tolist())) - 1) for cell in inner)
+        assert counts[part, 5] == np.sum(rows[1:] & rows[:-1])
+        assert [*counts[part, 6:]] == [np.sum(lengths > least) for least in (24, 48, 96)]
         expected = 0.0
-        for cell in cells:
-            _, often = np.unique(cell[cell > 0], return_counts=True)
+        for cell in inner:
+            _, often = np.unique(cell, return_counts=True)
             expected += often.sum() - (often**2).sum() / max(1, often.sum())
         assert surprise[part] == pytest.approx(expected)
 
 
 @given(mask=MASKS, parts=st.integers(1, 4), block=st.integers(1, 80))
 def test_group_visits_count_what_numpy_counts(mask: np.ndarray, parts: int, block: int) -> None:
-    starts = balanced(mask.sum(axis=1), parts, 4)
+    starts = balanced_bounds(mask.sum(axis=1), parts, multiple=4)
     counts, surprise = group_visits(mask, starts, block)
     weights = counts[:, :4] @ np.array([1, 2, 3, 4])
     assert weights.sum() == mask.sum()
@@ -130,44 +131,16 @@ def test_group_visits_count_what_numpy_counts(mask: np.ndarray, parts: int, bloc
     for part in range(parts):
         groups = [mask[i : min(i + 4, starts[part + 1])] for i in range(starts[part], starts[part + 1], 4)]
         used = [group.any(axis=0) for group in groups]
-        assert counts[part, 5] == sum(bool(columns.any()) for columns in used)
         assert counts[part, 8] == sum(int(np.sum(a & b)) for a, b in pairwise(used))
-        visits = segments = 0
+        segments = plain = visits = 0
         for group in groups:
             codes = (group * 2 ** np.arange(len(group))[:, None]).sum(axis=0)
             for c in range(0, mask.shape[1], block):
                 kinds = set(codes[c : c + block].tolist()) - {0}
-                visits += bool(kinds)
                 segments += len(kinds)
-        assert (counts[part, 4], counts[part, 6]) == (visits, segments)
-
-
-@given(
-    work=st.lists(st.integers(0, 50), min_size=1, max_size=80),
-    parts=st.integers(1, 9),
-    step=st.integers(1, 5),
-)
-def test_parts_cover_all_rows_and_are_balanced(work: list[int], parts: int, step: int) -> None:
-    values = np.array(work, dtype=np.int64)
-    bounds = balanced(values, parts, step)
-    assert len(bounds) == parts + 1
-    assert (bounds[0], bounds[-1]) == (0, len(values))
-    assert np.all(np.diff(bounds) >= 0)
-    assert np.all((bounds % step == 0) | (bounds == len(values)))
-    shares = [values[a:b].sum() for a, b in pairwise(bounds)]
-    heaviest = max(values[i : i + step].sum() for i in range(0, len(values), step))
-    assert sum(shares) == values.sum()
-    assert max(shares) <= values.sum() / parts + heaviest + 1e-3
-
-
-def test_the_grid_is_the_cheapest_that_uses_the_cores() -> None:
-    assert choose_grid(96, 1000, 32, lambda rows, columns: columns / rows) == Grid(
-        row_parts=96, column_parts=1
-    )
-    assert choose_grid(96, 1000, 32, lambda rows, columns: rows / columns) == Grid(
-        row_parts=3, column_parts=32
-    )
-    assert choose_grid(8, 2, 100, lambda rows, columns: -rows * columns).threads == 8
+                plain += not kinds - {15}
+                visits += 1
+        assert [*counts[part, 4:7]] == [visits, plain, segments]
 
 
 @given(
@@ -197,17 +170,21 @@ def test_few_loop_exits_are_memorised() -> None:
 
 
 def test_streams_come_from_dram_only_beyond_the_l3() -> None:
-    memory = memory_of(make_task(gemm_layer("fc", 8, 8, 8)), 8)
+    memory = memory_of(EPYC, 8)
+    size = np.array([1e6])
     usable = cpu().memory.l3_usable_bytes
-    near = memory.stream(1e6, (1.0, 1.0), footprint=1e6, shared=usable)
-    assert near.dram == 0
-    far = memory.stream(1e6, (1.0, 1.0), footprint=1e6, shared=4 * usable)
-    assert far.dram == pytest.approx(0.75e6)
-    cold = memory.stream(1e6, (1.0, 1.0), footprint=1e6, shared=0, cold=1.0, unique=0.5)
-    assert cold.dram == pytest.approx(0.5e6)
-    alone = dataclasses.replace(memory, threads=1).stream(1e6, (1.0, 1.0), footprint=1e6, shared=0, cold=1.0)
-    total = alone.cycles + alone.dram / memory.shared_bytes_per_cycle
-    assert total == pytest.approx(near.cycles + 1e6 / cpu().memory.dram_bytes_per_cycle)
+
+    def stream(shared: float, **options: Any) -> Any:
+        return memory.stream(size, (1.0, 1.0), footprint=size, shared=np.array([shared]), **options)
+
+    near = stream(usable)
+    assert near.dram[0] == 0
+    assert stream(4 * usable).dram[0] == pytest.approx(0.75e6)
+    assert stream(0, cold=1.0, unique=0.5).dram[0] == pytest.approx(0.5e6)
+    memory = memory_of(EPYC, 1)
+    alone = stream(0, cold=1.0)
+    total = alone.cycles + alone.dram * memory.channel_cycles_per_byte
+    assert total[0] == pytest.approx(1e6 / cpu().memory.dram_bytes_per_cycle)
 
 
 KERNELS = {
@@ -217,11 +194,12 @@ KERNELS = {
     ("csr", 1): "csr gather",
     ("bitmask", 40): "pattern-grouped rows",
     ("bitmask", 1): "bitmask expand",
-    ("nm:2:4", 1): "2:4 expand",
-    ("nm:1:4", 1): "bitmask expand",
+    ("nm:2:4", 1): "N:M expand",
+    ("nm:1:4", 3): "N:M expand",
+    ("nm:3:4", 1): "csr gather",
     ("nm:2:4", 40): "pattern-grouped rows",
-    ("bsr:4x1", 40): "bsr blocks 4x1",
-    ("bsr:16x1", 1): "bsr blocks 16x1",
+    ("bsr:4x1", 40): "pattern-grouped rows",
+    ("bsr:16x1", 1): "block columns",
     ("ell", 40): "csr rows",
 }
 
@@ -254,7 +232,7 @@ def test_macs_are_conserved_and_threads_share_the_rows(
 @given(seed=st.integers(0, 99), n=st.sampled_from([1, 16, 64, 100]))
 def test_csr_work_grows_with_density_at_equal_rows(seed: int, n: int) -> None:
     scores = np.random.default_rng(seed).random((32, 256)).argsort(axis=1)
-    machine = with_cpu("panel", one_core(), sparse_density=0.0)  # one size of k block
+    machine = one_core()
     before = 0.0
     for kept in (1, 16, 64, 128, 256):
         planned = plan_layer(make_task(gemm_layer("fc", 32, 256, n), "csr", scores < kept, machine))
@@ -300,6 +278,39 @@ def test_large_weights_are_cold_and_cross_dram_once() -> None:
         assert time_s(planned) > stored / 460.8e9
     small = plan_layer(make_task(gemm_layer("fc", 1024, 1024, 1)))
     assert small.plan.fetch_bytes.sum() == 0
+
+
+@given(
+    name=st.sampled_from(["csr", "grouped", "dense", "gemv-csr", "gemv-bitmask", "gemv-nm", "gemv-bsr"]),
+    m=st.integers(1, 80),
+    k=st.integers(1, 300),
+    n=st.integers(1, 150),
+    cold=st.booleans(),
+)
+def test_the_closed_form_is_what_one_core_takes_in_the_event_driven_plan(
+    name: str, m: int, k: int, n: int, cold: bool
+) -> None:
+    machine = one_core()
+    weights = WeightOperand(m, k, random_mask(m, k, 0.3))
+    product = Product(m=m, k=k, n=n, cold_weights=cold, cold_activations=cold)
+    work = make_work(name, cpu(machine), product, weights)
+    plan, _ = work_plan(make_task(gemm_layer("fc", m, k, n), machine=machine), work, 1)
+    taken = execute(plan).total_cycles - machine.launch_s * machine.clock_hz
+    closed = layer_cycles(work, cpu(machine), memory_of(machine, 1))
+    assert taken == pytest.approx(closed[0], rel=1e-3, abs=2)
+
+
+@given(shapes=st.lists(st.tuples(st.integers(1, 60), st.integers(1, 90)), min_size=1, max_size=4))
+def test_layers_together_cost_what_they_cost_alone(shapes: list[tuple[int, int]]) -> None:
+    machine, memory = cpu(), memory_of(EPYC, 2)
+    works = [
+        make_work(
+            "csr", machine, Product(m=m, k=k, n=30, threads=2), WeightOperand(m, k, random_mask(m, k, 0.4))
+        )
+        for m, k in shapes
+    ]
+    alone = [layer_cycles(work, machine, memory)[0] for work in works]
+    assert layer_cycles(join(works), machine, memory) == pytest.approx(alone)
 
 
 # (name, density) → microseconds of prototypes of these kernels, aligned tile, 512x768x128 on one Zen 4 core
@@ -364,7 +375,6 @@ def test_kernels_say_what_they_cannot_run() -> None:
     other = dataclasses.replace(EPYC, formats={**EPYC.formats, "coo": skipped})
     cases = (
         (make_task(attention, "csr", none), "csr holds weights"),
-        (make_task(convolution(64, 64, 4), "bsr:4x1", none), "takes one product, got 4 groups"),
         (make_task(gemm_layer("fc", 64, 144, 8), "coo", none, other), "no kernel for coo"),
     )
     for task, message in cases:

@@ -15,11 +15,14 @@ default_dtype: int8
 memory:
   - name: dram
     bandwidth_bytes_per_s: {value: 3.2e10, source: "read off a figure", status: memory}
+  - name: smem
 dataflow:
   family: tensor-core
   tile_m: {value: 64, source: paper}
   tile_n: {value: [64, 128], source: paper, status: assumed}
   k_step: {value: 16, source: paper}
+  keep: {value: 2, source: paper}
+  group: {value: 4, source: paper}
 formats:
   dense: {role: store}
   nm: {role: skip, parameters: {keep: {value: 2, source: paper}, group: {value: 4, source: paper}}}

@@ -63,5 +63,5 @@ def test_check_refuses_what_is_neither(tmp_path: Path) -> None:
     neither.write_text("a: 1\n", "utf-8")
     with pytest.raises(FileError, match="expected a machine or a workload, got neither"):
         check_file(neither)
-    with pytest.raises(FileError, match=r"expected a \.yaml or \.onnx file"):
+    with pytest.raises(FileError, match=r"expected a file that ends in \.yaml, \.onnx"):
         check_file(tmp_path / "x.txt")

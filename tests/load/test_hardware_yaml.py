@@ -53,7 +53,7 @@ def test_every_stated_number_has_its_source_under_its_path(home: Path) -> None:
     machine = load(home, EXAMPLE)
     unstated = {path for path, _ in numbers(machine)} - set(machine.sources)
     assert set(machine.sources) <= {path for path, _ in numbers(machine)}
-    assert unstated == {"memory.dram.latency_s", "dataflow.keep", "dataflow.group", "launch_s", "static_w"}
+    assert unstated == {"memory.dram.latency_s", "memory.smem.latency_s", "launch_s", "static_w"}
 
 
 def test_table_entries_are_scaled_to_the_machines_node(home: Path) -> None:
@@ -114,7 +114,7 @@ def test_a_number_from_memory_stays_unverified_after_scaling(home: Path) -> None
         (
             "value: 16",
             "value: -16",
-            "m.yaml:19:19: dataflow.k_step: expected a number >= 0, got -16 (change k_step)",
+            "m.yaml:20:19: dataflow.k_step: expected a number > 0, got -16 (change k_step)",
         ),
         (
             "default_dtype: int8",
@@ -130,24 +130,24 @@ def test_a_number_from_memory_stays_unverified_after_scaling(home: Path) -> None
         (
             "  mac: {int8: {table: accelergy-45nm, entry: mac-int8}}\n",
             "",
-            "m.yaml:24:3: energy_pj: expected pJ per multiply-add, got no mac (add mac: with one "
+            "m.yaml:27:3: energy_pj: expected pJ per multiply-add, got no mac (add mac: with one "
             "entry per dtype)",
         ),
         (
             "mac: {int8: {",
             "mac: {fp16: {",
-            "m.yaml:24:8: energy_pj.mac: expected pJ per multiply-add in int8, got nothing (add int8: …)",
+            "m.yaml:27:8: energy_pj.mac: expected pJ per multiply-add in int8, got nothing (add int8: …)",
         ),
         (
             "entry: lpddr4",
             "entry: lpdr4",
-            'm.yaml:25:37: energy_pj.dram.byte.entry: expected a known name, got "lpdr4" (did you '
+            'm.yaml:28:37: energy_pj.dram.byte.entry: expected a known name, got "lpdr4" (did you '
             "mean lpddr4",
         ),
         (
             "table: dram",
             "table: drams",
-            'm.yaml:25:24: energy_pj.dram.byte.table: expected a known name, got "drams" (did you '
+            'm.yaml:28:24: energy_pj.dram.byte.table: expected a known name, got "drams" (did you '
             "mean dram?)",
         ),
         (
@@ -164,43 +164,43 @@ def test_a_number_from_memory_stays_unverified_after_scaling(home: Path) -> None
         (
             "  k_step: {value: 16, source: paper}",
             "  k_step: {value: 16, source: papr}",
-            'm.yaml:19:31: dataflow.k_step.source: expected a key of sources:, got "papr" (did you '
+            'm.yaml:20:31: dataflow.k_step.source: expected a key of sources:, got "papr" (did you '
             "mean paper?)",
         ),
         (
             "  k_step: {value: 16, source: paper}",
             "  k_step: {value: 16}",
-            "m.yaml:19:19: dataflow.k_step.source: expected the number's source, got nothing (write "
+            "m.yaml:20:19: dataflow.k_step.source: expected the number's source, got nothing (write "
             "{value: …, source: …})",
         ),
         (
             "status: assumed",
             "status: asumed",
-            "m.yaml:18:53: dataflow.tile_n.status: expected one of verified, memory, derived, "
+            "m.yaml:19:53: dataflow.tile_n.status: expected one of verified, memory, derived, "
             "fitted, assumed, "
             'got "asumed" (did you mean assumed?)',
         ),
         (
             "status: assumed",
             "stats: assumed",
-            'm.yaml:18:45: dataflow.tile_n.stats: expected a known key, got "stats" (did you mean status?)',
+            'm.yaml:19:45: dataflow.tile_n.stats: expected a known key, got "stats" (did you mean status?)',
         ),
         (
             "{value: [64, 128], source: paper, status: assumed}",
             "[64, 128]",
-            "m.yaml:18:11: dataflow.tile_n: expected a list with its source, got a bare list "
+            "m.yaml:19:11: dataflow.tile_n: expected a list with its source, got a bare list "
             "(write {value: [64, 128], source: …})",
         ),
         (
             "[64, 128]",
             "[64, x]",
-            'm.yaml:18:24: dataflow.tile_n[1]: expected a whole number, got "x" (write a plain '
+            'm.yaml:19:24: dataflow.tile_n[1]: expected a whole number, got "x" (write a plain '
             "number such as 64)",
         ),
         (
             "family: tensor-core",
             "family: tensor-cores",
-            "m.yaml:16:11: dataflow.family: expected one of systolic, tensor-core",
+            "m.yaml:17:11: dataflow.family: expected one of systolic, tensor-core",
         ),
         (
             "  - name: dram\n",
@@ -210,7 +210,7 @@ def test_a_number_from_memory_stays_unverified_after_scaling(home: Path) -> None
         (
             "role: store",
             "role: keep",
-            'm.yaml:21:17: formats.dense.role: expected one of skip, gate, store, unpack, got "keep"',
+            'm.yaml:24:17: formats.dense.role: expected one of skip, gate, store, unpack, got "keep"',
         ),
         ("title: A small machine\n", "", "m.yaml:1:1: title: expected a value, got nothing (add title: …)"),
         (
@@ -233,12 +233,12 @@ def test_all_mistakes_at_once(home: Path) -> None:
     )
     with pytest.raises(FileError) as raised:
         load(home, text)
-    assert [line.split(":")[1] for line in raised.value.mistakes] == ["6", "14", "21", "21"]
+    assert [line.split(":")[1] for line in raised.value.mistakes] == ["6", "14", "24", "24"]
 
 
 def test_two_levels_of_one_name_and_no_level(home: Path) -> None:
     again = refused(home, "dataflow:\n", "  - {name: dram}\ndataflow:\n")
-    assert again == ('m.yaml:15:12: memory[1].name: expected each level once, got "dram" again (rename one)',)
+    assert again == ('m.yaml:16:12: memory[2].name: expected each level once, got "dram" again (rename one)',)
     level = EXAMPLE[EXAMPLE.index("  - name: dram") : EXAMPLE.index("dataflow:")]
     none = refused(home, f"memory:\n{level}", "memory: []\n")
     assert none[0].startswith("m.yaml:12:9: memory: expected at least one level, got an empty list")

@@ -141,6 +141,13 @@ def test_no_onnx_at_all(content: bytes, message: str, tmp_path: Path) -> None:
     assert message in attempt(file)
 
 
+def test_an_operator_whose_name_acts_on_a_terminal(tmp_path: Path) -> None:
+    proto = valid()
+    for operator in proto.graph.node:
+        operator.op_type = "Ma\x12\nMul"
+    assert "Ma��Mul: an operator that is not simulated" in attempt(save(tmp_path, proto))
+
+
 def test_paths_that_are_no_file(tmp_path: Path) -> None:
     assert "expected an ONNX file, got none (check the path)" in attempt(tmp_path / "missing.onnx")
     assert "expected an ONNX file, got a folder" in attempt(tmp_path)

@@ -44,6 +44,8 @@ EXACT_PARAMETERS = {
     "resnet50": (25_557_032, "torchvision resnet50, num_params of IMAGENET1K_V1"),
     "mobilenet_v1": (4_231_976, "Keras MobileNet 1.0_224, trainable parameters; 4.2 million in table 8"),
     "mobilenet_v2": (3_504_872, "torchvision mobilenet_v2, num_params of IMAGENET1K_V1"),
+    "bert-large": (335_141_888, "Hugging Face bert-large-uncased, BertModel; 340M in the paper"),
+    "llama-3-8b-decode": (8_030_261_248, "Hugging Face Meta-Llama-3-8B; 8B in the paper"),
     "bert-base": (109_482_240, "Hugging Face bert-base-uncased, BertModel; 110M in the paper"),
     "vit-b-16": (86_567_656, "torchvision vit_b_16, num_params of IMAGENET1K_V1; 86M in table 1"),
     "gpt2": (124_439_808, "Hugging Face gpt2, lm_head tied to the embedding"),

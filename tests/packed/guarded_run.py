@@ -9,7 +9,8 @@ import mmap
 import numpy as np
 
 from simsparse.formats import encode
-from simsparse.packed import prepare
+from simsparse.packed import prepare, prepare_conv
+from tests.packed.conv_cases import conv_shape, convolved
 from tests.packed.product_cases import masks, product, weights
 
 PAGE = mmap.PAGESIZE
@@ -52,7 +53,32 @@ def check(kernel, n, at_end):
     assert np.allclose(out, product(w, mask, x) + 2, atol=1e-3), (kernel, n)
 
 
+def check_conv(kernel, groups, conv, at_end):
+    rng = np.random.default_rng(0)
+    mask = rng.random((12, 6 // groups * conv.kernel_height * conv.kernel_width)) < 0.5
+    w = weights(mask)
+    bias = guarded(np.ones(12, np.float32), at_end=at_end)
+    packed = prepare_conv(encode(w, "csr", mask), conv, groups=groups, kernel=kernel, bias=bias)
+    ready = packed.ready
+    if kernel != "depthwise":
+        window = {name: guarded(getattr(ready.window, name), at_end=at_end) for name in ("masks", "numbers")}
+        ready = dataclasses.replace(ready, window=dataclasses.replace(ready.window, **window))
+    x = rng.standard_normal((2, 6, conv.in_height, conv.in_width)).astype(np.float32)
+    x = guarded(x, at_end=at_end)
+    shape = (2, 12, conv.out_height, conv.out_width)
+    out, residual = (guarded(np.full(shape, v, np.float32), at_end=at_end) for v in (0, 1))
+    dataclasses.replace(packed, ready=ready).multiply(x, out=out, residual=residual)
+    expected, _ = convolved(w, mask, x, conv, groups)
+    assert np.allclose(out, expected + 2, atol=1e-3), (kernel, conv)
+
+
 if __name__ == "__main__":
+    for size in ((7, 7), (5, 9)):
+        for stride, padding in ((1, 1), (1, 0), (2, 1), (3, 0)):
+            conv = conv_shape(6, size, (3, 3), (stride, stride), (padding,) * 4)
+            for at_end in (True, False):
+                check_conv("csr", 1, conv, at_end)
+                check_conv("depthwise", 6, conv, at_end)
     for kernel in ("csr", "grouped"):
         for n in (3, 16, 17, 130):
             for at_end in (True, False):

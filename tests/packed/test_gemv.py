@@ -203,6 +203,17 @@ def test_hosts_without_avx2_give_the_same(kernel, monkeypatch):
     assert any("no AVX2" in note for note in packed.notes) == (kernel in ("bitmask", "nm"))
 
 
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("n", [1, 3])
+def test_the_path_of_wider_vectors_gives_the_same(kernel, n, monkeypatch):
+    rng = np.random.default_rng(8)
+    mask = nm_mask(rng, 21, 77, 2, 4) & (rng.random((21, 77)) < 0.8)
+    weights, x = (rng.standard_normal(shape).astype(np.float32) for shape in ((21, 77), (77, n)))
+    monkeypatch.setenv("SIMSPARSE_SIMD", "avx512")
+    y = pack_gemv(CsrFormat().encode(weights, mask), kernel=kernel).multiply(x)
+    assert np.all(np.abs(y - expected(weights, mask, x)) <= bound(weights, mask, x))
+
+
 def test_mistakes_say_what_was_expected():
     encoded = CsrFormat().encode(np.eye(4, 6, dtype=np.float32))
     packed = pack_gemv(encoded, kernel="csr")

@@ -10,8 +10,12 @@ from simsparse.errors import FormatError, ShapeError, UnknownNameError, UsageErr
 from simsparse.formats import encode, format_names
 from simsparse.packed import kernels, prepare
 from simsparse.packed.arrays import aligned, balanced_bounds
+from simsparse.packed.choose import choose
+from simsparse.packed.gemv_cost import gemv_seconds
 from simsparse.packed.host import host_caches
 from simsparse.packed.panels import panel_groups, panels, shares
+from simsparse.packed.request import Request
+from simsparse.packed.spmm_cost import spmm_seconds
 from tests.packed.product_cases import masks, weights
 
 
@@ -36,10 +40,38 @@ def test_choice_follows_the_pattern(monkeypatch, kind, n, expected):
     assert prepare(encode(weights(mask), "csr", mask), n).kernel == expected
 
 
-@pytest.mark.parametrize("kind", ["thin", "half", "4x1", "2:4"])
-def test_one_column_takes_a_vector_kernel(kind):
-    mask = masks(64, 256)[kind]
-    assert prepare(encode(weights(mask), "csr", mask), 1).kernel.startswith("gemv-")
+@pytest.mark.parametrize(("kind", "expected"), [("thin", "csr"), ("4x1", "bsr"), ("2:4", "nm")])
+def test_one_column_takes_a_vector_kernel(monkeypatch, kind, expected):
+    monkeypatch.setenv("SIMSPARSE_SIMD", "avx2")
+    mask = masks(512, 1024)[kind]
+    assert prepare(encode(weights(mask), "csr", mask), 1).kernel == f"gemv-{expected}"
+
+
+def test_choice_follows_the_cheapest_estimate(monkeypatch):
+    monkeypatch.setenv("SIMSPARSE_SIMD", "avx2")
+    for m, k, n in ((16, 64, 1), (256, 512, 1), (256, 512, 2), (512, 1024, 1), (256, 256, 100)):
+        mask = masks(m, k)["half"]
+        request = Request(encoded=encode(weights(mask), "csr", mask), n=n, threads=1)
+        stored = int(mask.sum())
+        if n == 1:
+            seconds = {
+                "dense": gemv_seconds("dense", (m, k), m * k),
+                "gemv-bitmask": gemv_seconds("bitmask", (m, k), stored),
+                "gemv-csr": gemv_seconds("csr", (m, k), stored),
+            }
+        else:
+            seconds = {
+                "dense": spmm_seconds("dense", m * k, n, "avx2"),
+                "csr": spmm_seconds("tiled", stored, n, "avx2"),
+            }
+        assert choose(request, None) == (min(seconds, key=seconds.get), ())
+
+
+def test_two_columns_of_no_pattern_take_the_tiled_kernel(monkeypatch):
+    monkeypatch.setenv("SIMSPARSE_SIMD", "avx2")
+    mask = masks(512, 1024)["half"]
+    for n in (2, 4, 16):
+        assert prepare(encode(weights(mask), "csr", mask), n).kernel == "csr"
 
 
 def test_32_registers_take_groups_for_random_patterns(monkeypatch, half):

@@ -16,6 +16,8 @@ OTHER_PATHS = (
     ("csr", "plain", 15),
     ("csr", "avx512", 3),
     ("csr", "avx512", 17),
+    ("csr", "avx512", 64),
+    ("csr", "avx2", 48),
     ("grouped", "plain", 3),
     ("grouped", "avx512", 3),
 )

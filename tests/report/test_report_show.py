@@ -10,9 +10,10 @@ from rich.console import Console
 
 from simsparse.ir import Workload, gemm_layer
 from simsparse.load.catalog import load_hardware, load_model, names
+from simsparse.load.facts import path_unit
 from simsparse.load.hardware_yaml import numbers
 from simsparse.report.checks import print_checks
-from simsparse.report.machine import machine_to_dict, path_unit, print_machine
+from simsparse.report.machine import machine_to_dict, print_machine
 from simsparse.report.workload import print_workload, workload_to_dict
 
 

@@ -1,0 +1,58 @@
+"""The planes of a depthwise convolution on threads. Apart because parallel compilation takes long."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+import numpy as np
+from numba import prange
+from numpy.typing import NDArray
+
+from simsparse.kernels.conv_depthwise import Geometry, depthwise_share
+from simsparse.kernels.conv_flat import Floats, flat_share
+
+_parallel: Any = numba.njit(parallel=True, cache=True, nogil=True)
+
+
+@_parallel
+def depthwise_shares(
+    wide: Any,
+    narrow: Any,
+    two: Any,
+    bounds: NDArray[np.int64],
+    panels: tuple[int, int],
+    taps: tuple[int, int, int],
+    geometry: Geometry,
+    x: Floats,
+    y: Floats,
+    tiles: Floats,
+    bias: Floats,
+    residual: Floats,
+    activation: int,
+) -> None:
+    """Planes ``bounds[t]``..``bounds[t + 1]`` on thread t, each with its own tile."""
+    for t in prange(bounds.size - 1):
+        operands = (panels, taps, geometry, x, y, tiles[t], bias, residual, activation)
+        depthwise_share(wide, narrow, two, bounds[t], bounds[t + 1], *operands)
+
+
+@_parallel
+def flat_shares(
+    wide: Any,
+    narrow: Any,
+    bounds: NDArray[np.int64],
+    panels: tuple[int, int],
+    taps: tuple[int, int, int],
+    tables: tuple[int, int],
+    multiplier: int,
+    x: Floats,
+    y: Floats,
+    bias: Floats,
+    residual: Floats,
+    activation: int,
+) -> None:
+    """Planes ``bounds[t]``..``bounds[t + 1]`` of Y on thread t."""
+    for t in prange(bounds.size - 1):
+        operands = (panels, taps, tables, multiplier, x, y, bias, residual, activation)
+        flat_share(wide, narrow, bounds[t], bounds[t + 1], *operands)

@@ -1,0 +1,59 @@
+"""Implicit im2col: the tile of X gathered straight from an image, +0 where a window is beyond its border.
+
+Row ``channel · taps + tap`` of the im2col matrix is one channel's plane, seen through one tap of the window.
+Where output rows are as long as input rows and the stride is 1, neighbouring outputs see neighbouring inputs,
+across ends of rows too, but for the lanes that look over the border: a tap's row is the plane shifted by a
+constant, loaded under a mask, as cheap as a copy. Stride 2 becomes that too where ``conv_split`` sorts the
+image first. Everything else gathers by a table of element numbers, about three times slower.
+
+Tables are per tap and position, the same for all channels and images: taps go outside, so that a tap's masks
+stay in registers while the channels of the block go by.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from simsparse.kernels.conv_simd import gather_where, lanes_where, load_where
+from simsparse.kernels.simd_emit import apart
+from simsparse.kernels.simd_memory import store
+from simsparse.kernels.simd_ops import compile_apart, floats
+from simsparse.kernels.simd_scalar import peek_i64
+
+WINDOW_FIELDS = ("taps", "lanes", "positions", "shifts", "masks", "numbers")
+"""What the int64 record of a window holds: lanes per mask, positions padded to lanes, addresses of tables.
+
+``shifts``: (taps,) int64 bytes from an output position to its input; 0 where planes are gathered.
+``masks``: (taps, positions / lanes) uint16. ``numbers``: (taps, positions) int32 elements of a plane.
+"""
+
+
+@apart
+def fill_window(
+    w: Any, window: int, image: int, plane: int, start: int, done: int, rows: int, tile: int
+) -> None:
+    """Rows ``done``.. of the im2col matrix at positions ``start``.., into a dense tile.
+
+    ``plane`` is the bytes from one channel of the image to the next.
+    """
+    compile_apart()
+    taps, lanes, positions = peek_i64(window), peek_i64(window + 8), peek_i64(window + 16)
+    shifts, masks, numbers = peek_i64(window + 24), peek_i64(window + 32), peek_i64(window + 40)
+    step = floats(w) * 4
+    for tap in range(taps):
+        channel, last = (done - tap + taps - 1) // taps, (done + rows - tap + taps - 1) // taps
+        target = tile + (channel * taps + tap - done) * step
+        kept = lanes_where(w, masks + 2 * ((tap * positions + start) // lanes))
+        source = image + channel * plane
+        if shifts != 0:
+            source += 4 * start + peek_i64(shifts + 8 * tap)
+            for _ in range(channel, last):
+                store(target, load_where(source, kept))
+                source += plane
+                target += taps * step
+        else:
+            picked = numbers + 4 * (tap * positions + start)
+            for _ in range(channel, last):
+                store(target, gather_where(source, picked, kept))
+                source += plane
+                target += taps * step

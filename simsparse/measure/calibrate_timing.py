@@ -1,0 +1,80 @@
+"""Timing the kernels that a product can run on, one beside the other, with the caches in a known state."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simsparse.formats import encode, make_format
+from simsparse.kernels.host_loops import aligned
+from simsparse.measure.calibrate_cases import ProductCase, make_mask
+from simsparse.measure.predict import competing_kernels
+from simsparse.measure.timing import Call, Timer, Timing
+from simsparse.packed import prepare
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ReadyCase:
+    """A case with its mask (m, k) and a call for each kernel that multiplies it."""
+
+    case: ProductCase
+    mask: NDArray[np.bool_]
+    calls: dict[str, Call]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Sample:
+    """One kernel's time in one case."""
+
+    case: ProductCase
+    kernel: str
+    threads: int
+    cold: bool
+    timing: Timing
+
+
+def kernels_for(case: ProductCase) -> tuple[str, ...]:
+    """The kernels that compete for a case, dense among them."""
+    return competing_kernels(case.n, nm=case.pattern == "2:4", blocks="x" in case.pattern)
+
+
+def block_rows(case: ProductCase) -> int:
+    """Height of the case's blocks."""
+    return int(case.pattern.split("x")[0]) if "x" in case.pattern else 4
+
+
+def make_ready(case: ProductCase, seed: int, threads: int = 1) -> ReadyCase:
+    """Seeded operands, packed for every kernel."""
+    mask = make_mask(case, seed)
+    generator = np.random.default_rng(seed)
+    weights = generator.random((case.m, case.k), np.float32) + np.float32(0.5)
+    weights *= mask
+    x, y = aligned((case.k, case.n)), aligned((case.m, case.n))
+    x += generator.random((case.k, case.n), np.float32)
+    encoded = encode(weights, "csr", mask)
+    calls: dict[str, Call] = {}
+    for kernel in kernels_for(case):
+        stored = encoded
+        if kernel == "gemv-bsr":
+            stored = encode(weights, make_format(f"bsr:{block_rows(case)}x1"), mask)
+        packed = prepare(stored, n_columns=case.n, threads=threads, kernel=kernel)
+        calls[kernel] = partial(packed.multiply, x, y)
+    return ReadyCase(case=case, mask=mask, calls=calls)
+
+
+def time_case(
+    timer: Timer, ready: ReadyCase, *, threads: int = 1, cold: Sequence[bool] = (False,)
+) -> list[Sample]:
+    """One pass over a case's kernels in each of the cache states."""
+    found = []
+    for state in cold:
+        timed = timer.measure(ready.calls, threads=threads, cold=state)
+        found += [
+            Sample(case=ready.case, kernel=kernel, threads=threads, cold=state, timing=timing)
+            for kernel, timing in timed.items()
+        ]
+    return found

@@ -1,0 +1,186 @@
+"""How a convolution runs: as a plain product, as a tiled one over windows, group by group, or depthwise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from simsparse.errors import FormatError, UnknownNameError, UsageError
+from simsparse.formats.base import Encoded
+from simsparse.formats.product import CompressedRows
+from simsparse.ir import ConvShape
+from simsparse.packed.choose import choose
+from simsparse.packed.conv_split import Split
+from simsparse.packed.conv_window import Window, is_flat, is_pointwise, is_split, window_of
+from simsparse.packed.request import Floats, Ready, Request
+from simsparse.packed.tiled import Tiled, blocking_of, pack_row_groups, pack_rows
+
+TILED = ("csr", "grouped")
+KERNELS = (*TILED, "depthwise")
+_WIDE = 64  # columns, so that no matrix-vector kernel is chosen
+_FULL_FROM = 0.8  # below, groups of random patterns are as slow as compressed rows, in narrower panels
+
+
+class Images(Protocol):
+    """Packed weights of a convolution."""
+
+    @property
+    def stored_bytes(self) -> int:
+        """Bytes that the packed weights take."""
+
+    def run(
+        self, x: Floats, y: Floats, bias: Floats | None, residual: Floats | None, activation: int
+    ) -> None:
+        """x (batch, channels, pixels in) to y (batch, m, pixels out), planes contiguous; y is no other's."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Pointwise:
+    """A plain product per image."""
+
+    ready: Ready
+
+    @property
+    def stored_bytes(self) -> int:
+        return self.ready.stored_bytes
+
+    def run(
+        self, x: Floats, y: Floats, bias: Floats | None, residual: Floats | None, activation: int
+    ) -> None:
+        if isinstance(self.ready, Tiled):
+            self.ready.run_batch(x, y, bias, residual, activation)
+            return
+        for item in range(x.shape[0]):
+            beside = None if residual is None else residual[item]
+            self.ready.run(x[item], y[item], bias, beside, activation)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Windowed:
+    """Tiled products whose tiles are gathered through a window."""
+
+    tiled: Tiled
+    window: Window
+    split: Split | None = None
+
+    @property
+    def stored_bytes(self) -> int:
+        return self.tiled.stored_bytes + self.window.stored_bytes
+
+    def run(
+        self, x: Floats, y: Floats, bias: Floats | None, residual: Floats | None, activation: int
+    ) -> None:
+        if self.split is None:
+            self.tiled.run_batch(x, y, bias, residual, activation, self.window.address)
+        else:
+            with self.split.parts(x) as parts:
+                self.tiled.run_batch(parts, y, bias, residual, activation, self.window.address)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Grouped:
+    """Convolutions of equal shape side by side, each with its own channels in and out."""
+
+    parts: tuple[Images, ...]
+
+    @property
+    def stored_bytes(self) -> int:
+        return sum(part.stored_bytes for part in self.parts)
+
+    def run(
+        self, x: Floats, y: Floats, bias: Floats | None, residual: Floats | None, activation: int
+    ) -> None:
+        channels, rows = x.shape[1] // len(self.parts), y.shape[1] // len(self.parts)
+        for i, part in enumerate(self.parts):
+            own = slice(i * rows, (i + 1) * rows)
+            shift = None if bias is None else bias[own]
+            beside = None if residual is None else residual[:, own]
+            part.run(x[:, i * channels : (i + 1) * channels], y[:, own], shift, beside, activation)
+
+
+def pack_conv(
+    encoded: Encoded, conv: ConvShape, groups: int, threads: int, wanted: str | None
+) -> tuple[str, Images, tuple[str, ...]]:
+    """The kernel that runs, its packed weights, and notes."""
+    request = Request(encoded=encoded, n=conv.out_height * conv.out_width, threads=threads)
+    if not request.is_float:
+        raise FormatError(
+            f"prepare_conv: expected weights that float32 holds, got {encoded.dtype} "
+            "(convert them with weights.astype(np.float32))"
+        )
+    if is_pointwise(conv) and groups == 1:
+        from simsparse.packed.preparation import pack_product
+
+        name, ready, notes = pack_product(request, wanted)
+        return name, Pointwise(ready=ready), notes
+    if wanted is not None and wanted not in KERNELS:
+        raise UnknownNameError("kernel of a convolution", wanted, KERNELS)
+    by_channel = groups == conv.in_channels
+    if wanted == "depthwise" and not by_channel:
+        raise UsageError(
+            f"prepare_conv: expected one group per channel for kernel depthwise, got {groups} groups of "
+            f"{conv.in_channels} channels"
+        )
+    if by_channel and wanted in (None, "depthwise"):
+        from simsparse.packed.conv_depthwise import pack_depthwise
+        from simsparse.packed.conv_flat import pack_flat
+
+        pack = pack_flat if is_flat(conv) else pack_depthwise
+        return "depthwise", pack(request.rows, conv, threads), ()
+    return _windowed(request, conv, groups, wanted)
+
+
+def _windowed(
+    request: Request, conv: ConvShape, groups: int, wanted: str | None
+) -> tuple[str, Images, tuple[str, ...]]:
+    name = wanted or best_tiled(request)
+    window = window_of(conv)
+    split = Split(conv=conv) if is_split(conv) else None
+    parts = [
+        Windowed(tiled=_tiled(request, rows, name), window=window, split=split)
+        for rows in _row_groups(request, groups)
+    ]
+    return name, parts[0] if groups == 1 else Grouped(parts=tuple(parts)), ()
+
+
+def best_tiled(request: Request) -> str:
+    """``csr`` or ``grouped``: what a product of that pattern would take.
+
+    Where that is BLAS, which would need the im2col matrix in memory, groups of four rows take its place: full
+    ones run at the FMA peak.
+    """
+    name, _ = choose(Request(encoded=request.encoded, n=max(request.n, _WIDE), threads=request.threads), None)
+    if name in TILED:
+        return name
+    return "grouped" if request.density >= _FULL_FROM else "csr"
+
+
+def _row_groups(request: Request, groups: int) -> list[CompressedRows]:
+    """The weights of each group."""
+    rows, (m, k) = request.rows, request.encoded.shape
+    if groups == 1:
+        return [rows]
+    found = []
+    for first in range(0, m, m // groups):
+        pointers = rows.pointers[first : first + m // groups + 1]
+        part = slice(int(pointers[0]), int(pointers[-1]))
+        found.append(
+            CompressedRows(
+                pointers=pointers - pointers[0],
+                columns=rows.columns[part],
+                values=rows.values[part],
+                shape=(m // groups, k),
+            )
+        )
+    return found
+
+
+def _tiled(request: Request, rows: CompressedRows, kernel: str) -> Tiled:
+    grouped = kernel == "grouped"
+    m, k = rows.shape
+    density = rows.columns.size / (m * k)
+    blocking = blocking_of(grouped, k=k, n=request.n, density=density, threads=request.threads)
+    pack = pack_row_groups if grouped else pack_rows
+    return pack(rows, np.ascontiguousarray(rows.values, np.float32), blocking, request.threads)

@@ -1,0 +1,185 @@
+"""Calibration on made-up timings: the file it writes, what it leaves out, and whether it finds the model."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from simsparse.cli import run
+from simsparse.cli.steps import lines
+from simsparse.dataflows.cpu_memory import cpu_of
+from simsparse.dataflows.task import WeightOperand
+from simsparse.errors import FileError
+from simsparse.load import catalog
+from simsparse.load.catalog import load_hardware
+from simsparse.measure import calibrate as calibration
+from simsparse.measure.calibrate_cases import COLD_FROM_BYTES, designed_cases, make_mask
+from simsparse.measure.calibrate_file import host_memory, machine_text, write_machine
+from simsparse.measure.calibrate_fit import Measured, Scale, by_kernel, fit_machine
+from simsparse.measure.calibrate_limits import HostCpu, HostLimits, host_cpu, read_curve
+from simsparse.measure.calibrate_timing import Sample, kernels_for, make_ready
+from simsparse.measure.fit_priors import prior_parameters
+from simsparse.measure.host_limits import Limits
+from simsparse.measure.timing import Timing
+from simsparse.simulate import simulate_layer
+
+CPU = HostCpu(
+    model="A CPU", isa="avx2", threads=2, memory_bytes=2**33,
+    cache_bytes={1: 2**15, 2: 2**19, 3: 2**25}, l3_sharers=2,
+)  # fmt: skip
+_SIZES = tuple(2**power for power in range(14, 27))
+LIMITS = HostLimits(
+    clock_hz=3e9,
+    macs_per_cycle=16,
+    one=Limits(
+        threads=1, fma_flops=96e9, footprint_bytes=_SIZES,
+        read_bytes_per_s=tuple(float(rate) for rate in np.geomspace(120e9, 20e9, len(_SIZES))),
+    ),
+    every=Limits(threads=2, fma_flops=192e9, footprint_bytes=_SIZES[-1:], read_bytes_per_s=(30e9,)),
+    launch_s=dict.fromkeys(
+        ("csr", "grouped", "dense", "gemv-csr", "gemv-bitmask", "gemv-nm", "gemv-bsr"), 8e-6
+    ),
+)  # fmt: skip
+SOURCES = {"calibrate": "a test", "calibrate-fit": "a test", "operating-system": "a test"}
+
+
+def parameters() -> object:
+    launch = {kernel: seconds * LIMITS.clock_hz for kernel, seconds in LIMITS.launch_s.items()}
+    return prior_parameters("avx2", host_memory(CPU, LIMITS), launch)
+
+
+def timing(seconds: float, *, gated: bool = True) -> Timing:
+    return Timing(time_s=seconds, least_s=seconds, windows=5, kept=5 if gated else 0, gated=gated)
+
+
+def test_the_file_is_a_machine_that_simulates(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "host.yaml"
+    machine = parameters()
+    write_machine(path, machine_text(CPU, LIMITS, machine, SOURCES))  # type: ignore[arg-type]
+    loaded = load_hardware(path)
+    assert (loaded.name, loaded.units, loaded.clock_hz) == ("host", 2, 3e9)
+    assert cpu_of(loaded).panel.isa == "avx2"
+    assert cpu_of(loaded).csr.per_weight == pytest.approx(machine.csr.per_weight, rel=1e-3)  # type: ignore[attr-defined]
+    assert all(source.text for source in loaded.sources.values())
+    assert [*tmp_path.glob("deep/*")] == [path]
+    assert simulate_layer("gemm:64,64,64", loaded, np.eye(64, dtype=bool)).time_s > 8e-6
+
+
+def test_host_is_the_calibrated_file_or_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(catalog, "host_file", lambda: tmp_path / "host.yaml")
+    with pytest.raises(FileError, match=r"run simsparse calibrate"):
+        load_hardware("host")
+    write_machine(tmp_path / "host.yaml", machine_text(CPU, LIMITS, parameters(), SOURCES))  # type: ignore[arg-type]
+    assert load_hardware("host").title == "A CPU, as calibrated"
+
+
+def test_designed_cases_reach_every_kernel_and_every_level() -> None:
+    cases = list(designed_cases())
+    assert len(cases) == len(set(cases))
+    kernels = {kernel for case in cases for kernel in kernels_for(case)}
+    assert kernels == set(LIMITS.launch_s)
+    sizes = [case.dense_bytes for case in cases]
+    assert min(sizes) < 1e5 < COLD_FROM_BYTES < 3e7 < max(sizes)
+    assert max(case.m * case.k * case.n for case in cases) < 1e9
+    vectors = {-(-case.n // 8) for case in cases}
+    assert vectors >= set(range(1, 9))
+
+
+@pytest.mark.parametrize("case", list(designed_cases())[::23], ids=lambda case: case.label)
+def test_every_call_of_a_case_gives_the_product(case: object) -> None:
+    ready = make_ready(case, 3)  # type: ignore[arg-type]
+    results = [np.array(call(), copy=True) for call in ready.calls.values()]
+    for result in results[1:]:
+        np.testing.assert_allclose(result, results[0], rtol=1e-4, atol=1e-3)
+    assert np.isfinite(results[0]).all()
+
+
+def test_the_constants_behind_made_up_times_are_found() -> None:
+    start = parameters()
+    truth = dataclasses.replace(
+        start,  # type: ignore[type-var]
+        csr=dataclasses.replace(start.csr, row=14.0, l2_vector=0.9),  # type: ignore[attr-defined]
+        dense=dataclasses.replace(start.dense, pack_weights=0.9),  # type: ignore[attr-defined]
+    )
+    scale = Scale(clock_hz=3e9, dram_bytes_per_s=30e9)
+    cases = list(designed_cases())[:24]
+    blank = [
+        Sample(case=case, kernel=kernel, threads=1, cold=cold, timing=timing(1.0))
+        for case in cases
+        for kernel in kernels_for(case)
+        for cold in (False, True)
+    ]
+    measured = by_kernel(start, blank, lambda case: WeightOperand(case.m, case.k, make_mask(case, 1)))  # type: ignore[arg-type]
+    made = {
+        kernel: dataclasses.replace(one, time_s=one.predicted_s(truth, scale))  # type: ignore[arg-type]
+        for kernel, one in measured.items()
+    }
+    fitted = fit_machine(start, scale, made)  # type: ignore[arg-type]
+    assert _worst(made, start, scale) > 0.15
+    assert _worst(made, fitted, scale) < 0.05
+
+
+def _worst(measured: dict[str, Measured], machine: object, scale: Scale) -> float:
+    return max(
+        float(np.abs(np.log(one.predicted_s(machine, scale) / one.time_s)).max())  # type: ignore[arg-type]
+        for one in measured.values()
+    )
+
+
+def test_disturbed_timings_are_left_out_while_enough_remain() -> None:
+    case = next(designed_cases())
+    good, bad = (
+        Sample(case=case, kernel="csr", threads=1, cold=False, timing=timing(1.0, gated=gated))
+        for gated in (True, False)
+    )
+    assert calibration._trusted([good] * 7 + [bad] * 3) == [good] * 7
+    assert len(calibration._trusted([good] * 3 + [bad] * 7)) == 10
+
+
+def test_the_read_curve_never_rises() -> None:
+    rates = tuple(1e9 * rate for rate in (90, 100, 80, 85, 60, 62, 40, 41, 30, 29, 20, 21, 20))
+    limits = dataclasses.replace(LIMITS.one, read_bytes_per_s=rates)
+    sizes, falling = read_curve(limits, 2**25)
+    assert list(sizes) == sorted(sizes)
+    assert list(falling) == sorted(falling, reverse=True)
+    assert max(sizes) <= 0.4 * 2**25
+
+
+def test_this_host_has_caches_and_threads() -> None:
+    cpu = host_cpu()
+    assert cpu.threads >= cpu.l3_sharers >= 1
+    assert 1 << 12 <= cpu.cache_bytes[1] < cpu.cache_bytes[2] <= cpu.cache_bytes[3]
+
+
+def test_the_command_writes_where_it_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = machine_text(CPU, LIMITS, parameters(), SOURCES)  # type: ignore[arg-type]
+    noise = calibration.noise_floor([timing(1.0)])
+    done = calibration.Calibration(
+        text=text, cpu=CPU, limits=LIMITS, parameters=parameters(), noise=noise, timings=1,  # type: ignore[arg-type]
+        median_error=0.03, p90_error=0.1, gate_s=4e-6, warnings=("disturbed",),
+    )  # fmt: skip
+    monkeypatch.setattr(calibration, "calibrate", lambda **_: done)
+    path = tmp_path / "mine.yaml"
+    assert run(["calibrate", "--output", str(path), "--json"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert record["file"] == str(path)
+    assert record["warnings"] == ["disturbed"]
+    assert path.read_text() == text
+    assert run(["calibrate", "--output", str(path)]) == 0
+    assert "warning: disturbed" in capsys.readouterr().out
+    assert run(["calibrate", "--budget", "1"]) == 2
+
+
+def test_a_line_a_minute_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    now = [0.0]
+    tell = lines("calibrate", clock=lambda: now[0])
+    for second in range(0, 150, 10):
+        now[0] = float(second)
+        tell("pass 1", second / 150)
+    assert capsys.readouterr().err.splitlines() == ["calibrate: 40 %, pass 1", "calibrate: 80 %, pass 1"]

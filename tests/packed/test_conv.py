@@ -1,0 +1,264 @@
+"""Convolutions against float64 im2col over awkward geometries, special values, layouts, threads and paths."""
+
+from __future__ import annotations
+
+import ml_dtypes
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from simsparse.errors import FormatError, ShapeError, UnknownNameError, UsageError
+from simsparse.formats import encode
+from simsparse.packed import prepare_conv
+from simsparse.packed.conv_pack import Pointwise
+from simsparse.packed.conv_window import is_flat, is_split, window_of
+from tests.packed.conv_cases import conv_shape, convolved
+
+PAIR = st.tuples(st.integers(1, 3), st.integers(1, 3))
+GEOMETRIES = st.builds(
+    conv_shape,
+    channels=st.sampled_from([4, 6]),
+    size=st.tuples(st.integers(1, 9), st.sampled_from([1, 5, 7, 8, 9, 15, 16, 17, 31, 33])),
+    taps=st.tuples(st.integers(1, 5), st.integers(1, 5)),
+    stride=PAIR,
+    padding=st.tuples(*[st.integers(0, 3)] * 4),
+    dilation=st.tuples(st.integers(1, 2), st.integers(1, 2)),
+)
+SAME = st.builds(
+    lambda size, reach, pads: conv_shape(
+        4, size, (2 * reach + 1, 2 * reach + 1), padding=(pads, reach, pads, reach)
+    ),
+    size=st.tuples(st.integers(1, 12), st.integers(1, 35)),
+    reach=st.integers(0, 2),
+    pads=st.integers(0, 3),
+)
+HALF = st.builds(
+    lambda size, reach, pads: conv_shape(
+        4, size, (2 * reach + 1, 2 * reach + 1), (2, 2), padding=(pads, reach, pads, reach)
+    ),
+    size=st.tuples(st.integers(1, 12), st.integers(1, 35)),
+    reach=st.integers(1, 2),
+    pads=st.integers(0, 3),
+)
+
+
+def case(conv, groups, m, density, seed, batch):
+    rng = np.random.default_rng(seed)
+    k = conv.in_channels // groups * conv.kernel_height * conv.kernel_width
+    mask = rng.random((m, k)) < density
+    w = np.where(mask, rng.standard_normal((m, k)), 0).astype(np.float32)
+    x = rng.standard_normal((batch, conv.in_channels, conv.in_height, conv.in_width)).astype(np.float32)
+    return w, mask, x
+
+
+def check(conv, groups, m, density, seed, batch, kernel):
+    w, mask, x = case(conv, groups, m, density, seed, batch)
+    y = prepare_conv(encode(w, "csr", mask), conv, groups=groups, kernel=kernel).multiply(x)
+    expected, off = convolved(w, mask, x, conv, groups)
+    assert y.dtype == np.float32
+    assert y.shape == expected.shape
+    assert np.all(np.abs(y - expected) <= off)
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    conv=st.one_of(GEOMETRIES, SAME, HALF),
+    groups=st.sampled_from([1, 2]),
+    density=st.sampled_from([0.0, 0.1, 0.5, 1.0]),
+    batch=st.integers(0, 3),
+    kernel=st.sampled_from(["csr", "grouped", None]),
+    seed=st.integers(0, 1 << 16),
+)
+def test_equals_the_convolution_in_float64(conv, groups, density, batch, kernel, seed):
+    assume(conv is not None)
+    check(conv, groups, 10, density, seed, batch, kernel)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    conv=st.one_of(GEOMETRIES, SAME, HALF),
+    multiplier=st.integers(1, 3),
+    density=st.sampled_from([0.0, 0.6, 1.0]),
+    batch=st.integers(0, 3),
+    seed=st.integers(0, 1 << 16),
+)
+def test_depthwise(conv, multiplier, density, batch, seed):
+    assume(conv is not None)
+    check(conv, conv.in_channels, conv.in_channels * multiplier, density, seed, batch, "depthwise")
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("size", [(40, 112), (33, 70), (7, 7), (64, 20)])
+def test_depthwise_in_strips(size, stride):
+    conv = conv_shape(2, size, (3, 3), (stride, stride), (1, 1, 1, 1))
+    check(conv, 2, 2, 1.0, 0, 2, None)
+
+
+@pytest.mark.parametrize("isa", ["plain", "avx512"])
+@pytest.mark.parametrize("kernel", ["csr", "depthwise"])
+def test_other_simd_paths(monkeypatch, isa, kernel):
+    monkeypatch.setenv("SIMSPARSE_SIMD", isa)
+    groups = 6 if kernel == "depthwise" else 1
+    for stride, padding in ((1, (1, 1, 1, 1)), (2, (0, 1, 2, 1))):
+        conv = conv_shape(6, (7, 9), (3, 3), (stride, stride), padding)
+        check(conv, groups, 12, 0.5, 1, 2, kernel)
+
+
+CASES = [
+    ("csr", 1, conv_shape(4, (9, 13), (3, 3), padding=(1, 1, 1, 1))),
+    ("csr", 1, conv_shape(4, (9, 13), (3, 3), (2, 2), (1, 0, 1, 2))),
+    ("grouped", 2, conv_shape(4, (9, 13), (3, 3), padding=(1, 1, 1, 1))),
+    ("csr", 1, conv_shape(4, (9, 13), (1, 1))),
+    ("depthwise", 4, conv_shape(4, (9, 13), (3, 3), padding=(1, 1, 1, 1))),
+    ("depthwise", 4, conv_shape(4, (9, 13), (3, 3), (2, 2), (1, 1, 1, 1))),
+]
+
+
+@pytest.mark.parametrize(("kernel", "groups", "conv"), CASES)
+def test_nan_and_inf_reach_exactly_the_rows_that_store_a_weight(kernel, groups, conv):
+    w, mask, x = case(conv, groups, 8, 0.4, 3, 2)
+    x[0, :, 0, 0], x[0, 1, 8, 12], x[1, 2, 4, 12], x[1, 0, 5, 0] = np.nan, np.inf, -np.inf, np.nan
+    y = prepare_conv(encode(w, "csr", mask), conv, groups=groups, kernel=kernel).multiply(x)
+    expected, _ = convolved(w, mask, x, conv, groups)
+    assert np.isnan(expected).any()
+    assert np.isfinite(expected).any()
+    assert np.array_equal(np.isnan(y), np.isnan(expected))
+    for value in (np.inf, -np.inf):
+        assert np.array_equal(y == value, expected == value)
+
+
+@pytest.mark.parametrize(("kernel", "groups", "conv"), CASES)
+def test_layouts_of_x_out_and_residual(kernel, groups, conv):
+    w, mask, x = case(conv, groups, 8, 0.4, 3, 2)
+    packed = prepare_conv(encode(w, "csr", mask), conv, groups=groups, kernel=kernel)
+    expected = packed.multiply(x)
+    framed = np.zeros((3, 7, 11, 20), np.float32)
+    framed[:2, 1:5, 1:10, 3:16] = x
+    for same in (np.asfortranarray(x), framed[:2, 1:5, 1:10, 3:16], np.repeat(x, 2, 1)[:, ::2]):
+        assert np.array_equal(packed.multiply(same), expected)
+    b, m, height, width = expected.shape
+    room = np.full((b + 1, m + 2, height, width + 3), 7, np.float32)
+    for out in (room[1:, 1:-1, :, 2:-1], np.empty((b, 2 * m, height, width), np.float32)[:, ::2]):
+        assert packed.multiply(x, out=out) is out
+        assert np.array_equal(out, expected)
+    room[1:, 1:-1, :, 2:-1] = 7
+    assert np.all(room == 7)
+    together = expected.copy()
+    packed.multiply(x, out=together, residual=together)
+    assert np.array_equal(together, packed.multiply(x, residual=np.asfortranarray(expected)))
+
+
+def test_out_may_be_x_itself():
+    for groups, kernel in ((1, "csr"), (4, "depthwise")):
+        conv = conv_shape(4, (6, 9), (3, 3), padding=(1, 1, 1, 1))
+        w, mask, x = case(conv, groups, 4, 0.5, 5, 2)
+        packed = prepare_conv(encode(w, "csr", mask), conv, groups=groups, kernel=kernel)
+        expected = packed.multiply(x)
+        assert np.array_equal(packed.multiply(x, out=x), expected)
+
+
+@pytest.mark.parametrize(("kernel", "groups", "conv"), CASES)
+@pytest.mark.parametrize("activation", [None, "relu", "relu6", "gelu"])
+def test_epilogue(kernel, groups, conv, activation):
+    from math import erf
+
+    w, mask, x = case(conv, groups, 8, 0.6, 4, 2)
+    bias = np.linspace(-2, 9, 8).astype(np.float32)
+    packed = prepare_conv(
+        encode(w, "csr", mask), conv, groups=groups, kernel=kernel, bias=bias, activation=activation
+    )
+    sums, off = convolved(w, mask, x, conv, groups)
+    sums = sums + bias[:, None, None]
+    beside = np.random.default_rng(5).standard_normal(sums.shape).astype(np.float32)
+    act = {
+        None: lambda v: v,
+        "relu": lambda v: np.maximum(v, 0),
+        "relu6": lambda v: np.clip(v, 0, 6),
+        "gelu": lambda v: v * 0.5 * (1 + np.vectorize(erf)(v / np.sqrt(2))),
+    }[activation]
+    room = 1.2 * off + 2e-6 * (np.abs(sums) + 1)
+    assert np.all(np.abs(packed.multiply(x) - act(sums)) <= room)
+    assert np.all(np.abs(packed.multiply(x, residual=beside) - act(sums + beside)) <= room)
+    x[1, :, 4, 4] = np.nan
+    assert np.isnan(packed.multiply(x)).any() == np.isnan(convolved(w, mask, x, conv, groups)[0]).any()
+
+
+@pytest.mark.parametrize(("kernel", "groups", "conv"), [CASES[0], CASES[4], CASES[5]])
+def test_threads_change_no_bit(kernel, groups, conv):
+    w, mask, x = case(conv, groups, 8, 0.4, 3, 3)
+    one, two = (
+        prepare_conv(encode(w, "csr", mask), conv, groups=groups, kernel=kernel, threads=t) for t in (1, 2)
+    )
+    assert np.array_equal(one.multiply(x), two.multiply(x))
+
+
+def test_what_runs_follows_geometry_and_pattern(monkeypatch):
+    monkeypatch.setenv("SIMSPARSE_SIMD", "avx2")
+    rng = np.random.default_rng(0)
+    conv = conv_shape(16, (9, 9), (3, 3), padding=(1, 1, 1, 1))
+    thin, full = rng.random((64, 144)) < 0.1, np.ones((64, 144), np.bool_)
+    blocks = np.repeat(rng.random((16, 144)) < 0.1, 4, axis=0)
+    for mask, kernel in ((thin, "csr"), (full, "grouped"), (blocks, "grouped")):
+        packed = prepare_conv(encode(mask.astype(np.float32), "csr"), conv)
+        assert packed.kernel == kernel
+        assert packed.packing_s > 0
+        assert packed.stored_bytes >= 4 * mask.sum()
+        assert packed.notes == ()
+    own = prepare_conv(encode(np.ones((32, 9), np.float32), "csr"), conv, groups=16)
+    assert (own.kernel, own.groups) == ("depthwise", 16)
+    point = prepare_conv(encode(np.eye(16, dtype=np.float32), "csr"), conv_shape(16, (1, 1), (1, 1)))
+    assert isinstance(point.ready, Pointwise)
+
+
+def test_planes_are_shifted_where_they_can_be():
+    shapes = [conv_shape(1, (8, 8), (3, 3), (s, s), (1, p, 1, p)) for s in (1, 2) for p in (0, 1)]
+    assert [is_flat(conv) for conv in shapes] == [False, True, False, False]
+    assert [is_split(conv) for conv in shapes] == [False, False, False, True]
+    assert [window_of(conv).numbers.size > 0 for conv in shapes] == [True, False, True, False]
+
+
+@pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16])
+def test_narrow_weights_and_inputs_are_widened_exactly(dtype):
+    conv = conv_shape(1, (1, 3), (1, 2))
+    packed = prepare_conv(encode(np.array([[1.5, -2]], dtype), "csr"), conv)
+    assert packed.multiply(np.array([1, 2, 4], dtype).reshape(1, 1, 1, 3)).tolist() == [[[[-2.5, -5.0]]]]
+
+
+def test_mistakes_read_like_this():
+    conv = conv_shape(4, (5, 6), (3, 3), padding=(1, 1, 1, 1))
+    encoded = encode(np.ones((8, 36), np.float32), "csr")
+    packed = prepare_conv(encoded, conv, kernel="csr")
+    x = np.ones((2, 4, 5, 6), np.float32)
+    with pytest.raises(ShapeError, match=r"expected x of shape \(batch, 4, 5, 6\), got \(4, 5, 6\)"):
+        packed.multiply(x[0])
+    with pytest.raises(FormatError, match=r"expected x of float32, got float64 \(convert"):
+        packed.multiply(x.astype(np.float64))
+    with pytest.raises(ShapeError, match=r"expected out of shape \(2, 8, 5, 6\), got \(2, 8, 6, 5\)"):
+        packed.multiply(x, out=np.empty((2, 8, 6, 5), np.float32))
+    with pytest.raises(FormatError, match="expected residual of float32, got int64"):
+        packed.multiply(x, residual=np.ones((2, 8, 5, 6), np.int64))
+    with pytest.raises(ShapeError, match=r"expected weights of shape \(m, 18\).* got \(8, 36\)"):
+        prepare_conv(encoded, conv, groups=2)
+    with pytest.raises(ShapeError, match="expected groups that divide 4 channels in and 8 out, got 3"):
+        prepare_conv(encoded, conv, groups=3)
+    with pytest.raises(ShapeError, match=r"expected bias of shape \(8,\), got \(4,\)"):
+        prepare_conv(encoded, conv, bias=np.ones(4))
+    with pytest.raises(UsageError, match='"relu6", "gelu" or None, got "tanh"'):
+        prepare_conv(encoded, conv, activation="tanh")
+    with pytest.raises(UsageError, match="threads >= 1, got 0"):
+        prepare_conv(encoded, conv, threads=0)
+    with pytest.raises(UnknownNameError, match="did you mean csr"):
+        prepare_conv(encoded, conv, kernel="cssr")
+    with pytest.raises(UsageError, match="one group per channel"):
+        prepare_conv(encoded, conv, kernel="depthwise")
+    with pytest.raises(FormatError, match="float32 holds, got float64"):
+        prepare_conv(encode(np.ones((8, 36)), "csr"), conv)
+
+
+def test_output_size_must_follow_from_the_rest():
+    from dataclasses import replace
+
+    conv = conv_shape(4, (5, 6), (3, 3))
+    with pytest.raises(ShapeError, match="expected an output of 3x4, got 4x4"):
+        prepare_conv(encode(np.ones((8, 36), np.float32), "csr"), replace(conv, out_height=4))
