@@ -2,11 +2,12 @@
 
     python benchmarks/gpu_measure.py [--out FILE] [--seconds 540] [--device cuda|cpu]
 
-Measures Y = W X for a grid of shapes, token counts (those of decoding included), dtypes and densities: dense, 2:4
-with the cuSPARSELt and the CUTLASS backend, CSR, and BSR in several block sizes. Writes one row per point to
-``benchmarks/data/<gpu>.csv`` with the median time, the spread, board power and clocks under load (NVML), and the
-versions of driver, CUDA, torch and libraries. A point that the installed torch cannot run is a row with the reason
-and no time. ``--device cpu`` measures a few small points without power, which is what the tests run.
+Measures Y = W X for a grid of shapes, token counts (those of decoding included), dtypes and densities: dense,
+2:4 with the cuSPARSELt and the CUTLASS backend, CSR, and BSR in several block sizes. Writes one row per point
+to ``benchmarks/data/<gpu>.csv`` with the median time, the spread, board power and clocks under load (NVML),
+and the versions of driver, CUDA, torch and libraries. A point that the installed torch cannot run is a row
+with the reason and no time. ``--device cpu`` measures a few small points without power, which is what the
+tests run.
 """
 
 from __future__ import annotations

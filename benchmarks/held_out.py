@@ -2,10 +2,10 @@
 
     python benchmarks/held_out.py [LIBRARY …]
 
-For every library of the RTX 3090 rows one leading constant (efficiency, or cycles per load) is refitted over the
-rows of all other weight shapes (M, K), by least median error on a grid around the shipped value, and tried on the
-shape left out. Printed are median and 90th percentile of the error with the shipped constant, which has seen all
-rows, and held out.
+For every library of the RTX 3090 rows one leading constant (efficiency, or cycles per load) is refitted over
+the rows of all other weight shapes (M, K), by least median error on a grid around the shipped value, and
+tried on the shape left out. Printed are median and 90th percentile of the error with the shipped constant,
+which has seen all rows, and held out.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import replace
-from functools import lru_cache
+from functools import cache
 
 import numpy as np
 
@@ -58,7 +58,7 @@ LIBRARIES: dict[str, tuple[str, Change]] = {
 }
 
 
-@lru_cache(maxsize=None)
+@cache
 def machine(library: str, factor: float) -> HardwareModel:
     """The RTX 3090 with one constant changed."""
     base = load_hardware("rtx-3090")

@@ -34,8 +34,10 @@ CASES = (
     Case("mobilenet_v1", "unstructured:0.9", ("conv0", "fc"), 2.0, 3.0),
     Case("bert-base", "unstructured:0.9", (), 3.5, 5.0, 128),
 )
+_HEAD = (
     f"{'network':13} {'pattern':18} {'ours':>9} {'dense':>9} "
     f"{'gain':>6} {'floor':>6} {'aim':>5}  spread  slower"
+)
 
 
 def main() -> None:
@@ -73,10 +75,8 @@ def run(case: Case, threads: int, repeat: int, *, layers: bool) -> None:
         for layer in sorted(found.layers, key=lambda layer: -layer.time_s)[:12]:
             dense = "" if layer.dense_s is None else f"{layer.dense_s * 1e3:7.3f}"
             shape = f"{layer.m}x{layer.k}x{layer.n}"
-            print(
-                what = layer.kernel or layer.kind
-                f"    {layer.name:34} {what:14} {shape:16} {layer.time_s * 1e3:7.3f} {dense}"
-            )
+            what = layer.kernel or layer.kind
+            print(f"    {layer.name:34} {what:14} {shape:16} {layer.time_s * 1e3:7.3f} {dense}")
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ _COMMANDS = {
         "Simulate a model on a machine: verdict, table of layers, what to try next.",
     ),
     "explain": ("explain:explain", "Show where the speed-up went, cause by cause."),
-    "report": ("report:report", "Write a finished run as an HTML page or as tables, without simulating again."),
+    "report": ("report:report", "Write a finished run as an HTML page or tables, without simulating again."),
     "pareto": ("pareto:pareto", "Find the published sparse network that is best per joule on a machine."),
     "calibrate": ("calibrate:calibrate", "Measure this host once, to be simulated as --on host."),
     "sweep": ("sweep:sweep", "Simulate all combinations of lists; Pareto front, crossovers, best formats."),

@@ -21,7 +21,16 @@ Threads = Annotated[int, Parameter("--threads", help="Threads of our kernels and
 Repeat = Annotated[int, Parameter("--repeat", help="Runs of each; medians count.")]
 CaptureFile = Annotated[
     Path | None,
-    Parameter("--capture", help="Write the activation sparsity of every layer to this .npz file."),
+    Parameter("--capture", help="Write density and strength of every layer's input to this .npz file."),
+]
+Inputs = Annotated[
+    Path | None, Parameter("--inputs", help="An .npz with the network's inputs by name; random otherwise.")
+]
+Grams = Annotated[
+    bool,
+    Parameter(
+        "--grams", negative="", show_default=False, help="Capture Gram matrices too, for obs and sparsegpt."
+    ),
 ]
 On = Annotated[
     str | None,
@@ -35,6 +44,7 @@ def measure(
     *,
     prune: o.Prune = None,
     criterion: o.Criterion = "magnitude",
+    calibration: o.CalibrationFile = None,
     allocation: o.Allocation = "uniform",
     skip: o.Skip = (),
     format: o.Format = "auto",  # noqa: A002  (the public word for it)
@@ -44,7 +54,10 @@ def measure(
     seq: o.Seq = None,
     seed: o.Seed = 0,
     on: On = None,
+    plan: o.Plan = None,
+    inputs: Inputs = None,
     capture: CaptureFile = None,
+    grams: Grams = False,
     all_layers: o.AllLayers = False,
     json: o.Json = False,
     csv: o.Csv = None,
@@ -62,6 +75,7 @@ def measure(
                 model,
                 prune=prune,
                 criterion=criterion,
+                calibration=calibration,
                 allocation=allocation,
                 skip=skip,
                 format=format,
@@ -71,7 +85,10 @@ def measure(
                 seq=seq,
                 seed=seed,
                 on=on,
+                plan=plan,
+                inputs=inputs,
                 capture=capture,
+                grams=grams,
                 progress=progress,
             )
     except KeyboardInterrupt:

@@ -28,8 +28,8 @@ _KNEE = 4  # exponent of the p-norm: a maximum with a soft knee, as fitted on ti
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """A launched tile: its split of k, the clock share left by the power budget, the share of the vector lanes
-    that its warps keep busy, and its estimate.
+    """A launched tile: its split of k, the clock share left by the power budget, the share of the vector
+    lanes that its warps keep busy, and its estimate.
     """
 
     tile: ThreadBlockTile
@@ -74,7 +74,9 @@ def estimate(
     split: int,
     macs_per_cycle: float,
 ) -> Choice:
-    """Closed form of one tile: the slower of the most loaded SM's pipe and the channels, plus one prologue."""
+    """Closed form of one tile: the slower of the most loaded SM's pipe and the channels, plus one
+    prologue.
+    """
     l2, dram = (channel.bytes_per_cycle for channel in channels(task))
     tiles = blocks(product, tile)
     units = task.hardware.units

@@ -1,9 +1,9 @@
 """Compressed weights beside each PE, dense inputs picked by index (Cambricon-X).
 
-A PE computes one output neuron at a time from its own compressed weights. A window of inputs is broadcast; the
-indexing module of every PE adds up the distances between its stored weights and picks the inputs they meet,
-up to ``multipliers`` per cycle. PEs run asynchronously: each may lie ``windows_ahead`` windows behind. Zeros
-of the inputs are multiplied like any value.
+A PE computes one output neuron at a time from its own compressed weights. A window of inputs is broadcast;
+the indexing module of every PE adds up the distances between its stored weights and picks the inputs they
+meet, up to ``multipliers`` per cycle. PEs run asynchronously: each may lie ``windows_ahead`` windows behind.
+Zeros of the inputs are multiplied like any value.
 
     cycles(row, window) = max(1, ceil(entries / multipliers))
 

@@ -1,8 +1,8 @@
 """Inner products of bitmask chunks (SparTen).
 
-Both operands are stored as nonzeros behind bitmasks of ``chunk`` positions. A cluster holds filters, one or two
-per multiplier, and works on one output position after the other: it broadcasts a chunk of the inputs, every
-multiplier ANDs the two bitmasks, finds the places of matching values by prefix sums, and multiplies one
+Both operands are stored as nonzeros behind bitmasks of ``chunk`` positions. A cluster holds filters, one or
+two per multiplier, and works on one output position after the other: it broadcasts a chunk of the inputs,
+every multiplier ANDs the two bitmasks, finds the places of matching values by prefix sums, and multiplies one
 match per cycle. The next chunk follows when the slowest multiplier of the cluster is done, so a cluster loses
 what its filters differ in density:
 
@@ -145,8 +145,8 @@ def _units(filters: WordArray, machine: InnerJoinParameters, per_block: int) -> 
 
 
 def dealt(weight: IntArray, cluster: int) -> IntArray:
-    """The multiplier of each filter of a block: the densest alone while multipliers are left over, the others in
-    pairs of dense and sparse.
+    """The multiplier of each filter of a block: the densest alone while multipliers are left over, the others
+    in pairs of dense and sparse.
 
     >>> dealt(np.array([5, 1, 9, 3]), 3).tolist()
     [1, 2, 0, 2]

@@ -1,13 +1,14 @@
 """Many scalar-CSC PEs behind a hierarchical mesh (Eyeriss v2, the chip).
 
-A PE works on a tile: up to ``psum_entries`` rows of W, as many positions of k as its scratchpads hold nonzeros
-of, and one row of outputs. It walks the nonzero inputs and meets each with the nonzero weights of its column,
-``macs_per_pair`` per cycle:
+A PE works on a tile: up to ``psum_entries`` rows of W, as many positions of k as its scratchpads hold
+nonzeros of, and one row of outputs. It walks the nonzero inputs and meets each with the nonzero weights of
+its column, ``macs_per_pair`` per cycle:
 
     cycles(tile) = Σ over k in the tile of nonzero inputs(k) · ceil(nonzero weights(k) / macs_per_pair)
 
-Tiles are dealt to the PEs in passes, one tile each; partial sums of a pass are added along the mesh, so the next
-pass starts when its slowest PE is done. The mesh delivers by unicast, multicast or broadcast as fast as PEs read.
+Tiles are dealt to the PEs in passes, one tile each; partial sums of a pass are added along the mesh, so the
+next pass starts when its slowest PE is done. The mesh delivers by unicast, multicast or broadcast as fast as
+PEs read.
 
 Source: Chen et al., Eyeriss v2: A flexible accelerator for emerging deep neural networks on mobile devices,
 JETCAS 2019, sections III (hierarchical mesh) and IV (sparse PE). Limits: no network or buffer ever limits.

@@ -251,7 +251,9 @@ class GpuTilesParameters:
     schedulers: int = 4
     """Warp schedulers of an SM, each with its share of the vector lanes."""
     outputs_per_thread: int = 64
-    """Sums that one thread of a dense kernel on the vector cores keeps in registers, 8 x 8 in SGEMM kernels."""
+    """Sums that one thread of a dense kernel on the vector cores keeps in registers, 8 x 8 in SGEMM
+    kernels.
+    """
     sector_bytes: int = 32
     """What a strided access moves between the L2 and an SM, however little of it is wanted."""
 

@@ -10,7 +10,9 @@ from simsparse.errors import UsageError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeshCscParameters:
-    """Scalar-CSC PEs behind a hierarchical mesh that delivers what they need; see ``dataflows/mesh_csc.py``."""
+    """Scalar-CSC PEs behind a hierarchical mesh that delivers what they need; see
+    ``dataflows/mesh_csc.py``.
+    """
 
     family: Literal["mesh-csc"] = "mesh-csc"
     psum_entries: int

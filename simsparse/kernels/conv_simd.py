@@ -151,3 +151,53 @@ def evens(typing: Any, a: Any) -> Any:  # noqa: ARG001
 def odds(typing: Any, a: Any) -> Any:  # noqa: ARG001
     """The lanes 1, 3, 5, … of a value of two vectors, as one vector."""
     return _every_other(a, 1)
+
+
+def _halves(a: Any, b: Any, first: int, second: int) -> Any:
+    """Of every 128 bits the floats first, first + 2 of ``a`` and second, second + 2 of ``b``: one shuffle."""
+    if not isinstance(a, SimdType) or a != b or a.count != 1:
+        return None
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001
+        (one,), (other,) = parts(builder, arguments[0]), parts(builder, arguments[1])
+        picks = [
+            start + place
+            for start in range(0, a.lanes, 4)
+            for place in (first, first + 2, a.lanes + second, a.lanes + second + 2)
+        ]
+        return whole(builder, [builder.shuffle_vector(one, other, ir.Constant(_integers(a.lanes), picks))])
+
+    return a(a, b), codegen
+
+
+@operation
+def halves_even(typing: Any, a: Any, b: Any) -> Any:  # noqa: ARG001
+    """The lanes 0, 2, 4, … of ``a``, then of ``b``, in an order that ``in_order`` undoes."""
+    return _halves(a, b, 0, 0)
+
+
+@operation
+def halves_odd(typing: Any, a: Any, b: Any) -> Any:  # noqa: ARG001
+    """The lanes 1, 3, 5, … of ``a``, then of ``b``, in that order too."""
+    return _halves(a, b, 1, 1)
+
+
+@operation
+def halves_mixed(typing: Any, a: Any, b: Any) -> Any:  # noqa: ARG001
+    """The lanes 0, 2, 4, … of ``a``, then 1, 3, 5, … of ``b``, in that order too."""
+    return _halves(a, b, 0, 1)
+
+
+@operation
+def in_order(typing: Any, a: Any) -> Any:  # noqa: ARG001
+    """What ``halves_…`` made, lanes in order."""
+    if not isinstance(a, SimdType) or a.count != 1:
+        return None
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001
+        (vector,) = parts(builder, arguments[0])
+        pairs = [*range(0, a.lanes, 4), *range(2, a.lanes, 4)]
+        picks = ir.Constant(_integers(a.lanes), [lane for pair in pairs for lane in (pair, pair + 1)])
+        return whole(builder, [builder.shuffle_vector(vector, vector, picks)])
+
+    return a(a), codegen

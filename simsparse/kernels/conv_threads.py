@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from simsparse.kernels.conv_depthwise import Geometry, depthwise_share
 from simsparse.kernels.conv_flat import Floats, flat_share
+from simsparse.kernels.conv_rows import Edges, rows_share
+from simsparse.kernels.conv_rows import Geometry as RowGeometry
 
 _parallel: Any = numba.njit(parallel=True, cache=True, nogil=True)
 
@@ -56,3 +58,23 @@ def flat_shares(
     for t in prange(bounds.size - 1):
         operands = (panels, taps, tables, multiplier, x, y, bias, residual, activation)
         flat_share(wide, narrow, bounds[t], bounds[t + 1], *operands)
+
+
+@_parallel
+def row_shares(
+    w: Any,
+    bounds: NDArray[np.int64],
+    values: int,
+    geometry: RowGeometry,
+    edges: Edges,
+    x: Floats,
+    y: Floats,
+    bias: Floats,
+    residual: Floats,
+    activation: int,
+) -> None:
+    """Planes ``bounds[t]``..``bounds[t + 1]`` of Y on thread t."""
+    for t in prange(bounds.size - 1):
+        rows_share(
+            w, bounds[t], bounds[t + 1], values, geometry, edges, x, y, bias, residual, activation
+        )

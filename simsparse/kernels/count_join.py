@@ -18,7 +18,7 @@ _1, _2, _4, _56 = np.uint64(1), np.uint64(2), np.uint64(4), np.uint64(56)
 
 
 @kernel
-def ones(word: np.uint64) -> int:
+def ones(word: np.uint64) -> np.int64:
     """Set bits of a 64-bit word; the compiler turns it into one instruction."""
     word = word - ((word >> _1) & _ODD)
     word = (word & _PAIRS) + ((word >> _2) & _PAIRS)
@@ -48,7 +48,7 @@ def join_cycles(
                 load[:] = 0
                 longest = minimum
                 for f in range(first, last):
-                    matches = 0
+                    matches = np.int64(0)
                     for w in range(words):
                         matches += ones(filters[f, c, w] & inputs[n, c, w])
                     load[unit[c, f]] += matches

@@ -1,7 +1,7 @@
-"""What each dataflow family needs of the rest of a machine: memory levels, formats it can use, units that fit.
+"""What each dataflow family needs of the rest of a machine: levels, formats it can use, units that fit.
 
-A machine may be well-formed and still impossible: a skipping format on a dataflow that skips nothing, a grid that
-does not add up to the units, a buffer that does not hold one tile. Values of the wrong type are left to
+A machine may be well-formed and still impossible: a skipping format on a dataflow that skips nothing, a grid
+that does not add up to the units, a buffer that does not hold one tile. Values of the wrong type are left to
 validation.
 """
 
@@ -84,7 +84,7 @@ def _roles(data: Data, family: str) -> Iterator[Mistake]:
                 known = f"{word}s only {', '.join(able)}" if able else f"{word}s nothing"
                 yield (
                     ("formats", name, "role"),
-                    f"expected store, as a {family} machine {known}, got {word} (write store, or remove {name})",
+                    f"expected store, as a {family} machine {known}, got {word} (write store)",
                 )
 
 
@@ -139,7 +139,7 @@ def _grid(data: Data, flow: Data) -> Iterator[Mistake]:
         sides = " x ".join(map(str, grid))
         yield (
             ("dataflow", key),
-            f"expected rows x columns = {units[0]} units, got {sides} (change one of them)",
+            f"expected rows x columns = {units[0]} units, got {sides} (change one)",
         )
 
 
@@ -152,7 +152,7 @@ def _systolic(data: Data, flow: Data) -> Iterator[Mistake]:
     if isinstance(rate, int | float) and rate > math.prod(array):
         yield (
             ("macs_per_cycle", str(dtype)),
-            f"expected at most rows x columns = {math.prod(array)} per cycle, got {rate:g} (change one of them)",
+            f"expected at most rows x columns = {math.prod(array)} per cycle, got {rate:g} (change one)",
         )
     yield from _holds(data, "buffer", sum(array), "a row of inputs and one of outputs")
 
@@ -175,7 +175,7 @@ def _tensor_core(data: Data, flow: Data) -> Iterator[Mistake]:
         yield from _holds(data, "smem", tiles[0] * depth[0], "one k_step of a panel of tile_m rows")
 
 
-def _broadcast_csc(data: Data, flow: Data) -> Iterator[Mistake]:
+def _broadcast_csc(data: Data, _flow: Data) -> Iterator[Mistake]:
     units = _whole(data, "units")
     for name, support in _formats(data):
         given = support.get("parameters")
@@ -281,7 +281,7 @@ def _holds(data: Data, level: str, values: int, what: str) -> Iterator[Mistake]:
         index = next(i for i, found in enumerate(data["memory"]) if found.get("name") == level)
         yield (
             ("memory", index, "capacity_bytes"),
-            f"expected at least {values} bytes, {what}, got {room:g} (enlarge {level}, or take a smaller tile)",
+            f"expected at least {values} bytes, {what}, got {room:g} (enlarge {level})",
         )
 
 

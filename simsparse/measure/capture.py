@@ -1,13 +1,18 @@
-"""Activation sparsity as it is: the nonzero share of every product's input, seen in one run.
+"""What one run shows of each product's input: how much of it is zero, and how strong it is.
 
-File (``.npz``, no pickles): ``version`` 1; ``names`` (layers,) text; ``densities`` (layers,) float64, the
-nonzero share of the layer's input; ``elements`` (layers,) int64, of one input; and for small inputs
-``mask_<i>``, uint8, the nonzero positions of layer i in row-major order of ``shape_<i>``, packed as by
-``numpy.packbits``. Layers that the workload counts as one have the mean of their densities.
+The file (``.npz``, no pickles) has for each layer
+
+- ``<layer>/density``: the share of non-zeros in its input;
+- ``<layer>/input_squares`` (groups·k,): Σ x² over the columns of each row of X, as criteria take it;
+- ``<layer>/gram`` (k, k), of grouped convolutions (groups, k, k), where it is asked for: X·Xᵀ.
+
+X is the operand of the layer's product Y = W·X, for a convolution its im2col matrix, which is made one image
+at a time and for the Gram matrix only. Layers that the workload counts as one are added up.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,44 +21,47 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simsparse.errors import FileError
-from simsparse.load.activations_npz import VERSION
+from simsparse.ir import ConvShape, Layer
 
-MASK_ELEMENTS = 1 << 20
-"""Inputs up to this size keep their mask."""
+Array = NDArray[Any]
 
 
 @dataclass(slots=True)
 class _Seen:
-    nonzero: int
-    elements: int
-    times: int
-    mask: NDArray[np.bool_] | None
+    nonzero: int = 0
+    elements: int = 0
+    squares: Array | None = None
+    gram: Array | None = None
 
 
 @dataclass(slots=True)
 class Capture:
-    """What one run showed, by layer of the workload."""
+    """What runs showed, by layer; ``layers`` are those of the workload, ``grams`` asks for Gram matrices."""
 
-    _layers: dict[str, _Seen] = field(default_factory=dict)
+    layers: Mapping[str, Layer]
+    grams: bool = False
+    _seen: dict[str, _Seen] = field(default_factory=dict)
 
-    def add(self, layer: str, values: NDArray[Any]) -> None:
-        """Count the input of one operator; the first of a layer also gives the mask."""
-        nonzero = int(np.count_nonzero(values))
-        if layer in self._layers:
-            seen = self._layers[layer]
-            seen.nonzero, seen.elements, seen.times = (
-                seen.nonzero + nonzero,
-                seen.elements + values.size,
-                seen.times + 1,
-            )
+    def add(self, name: str, values: Array) -> None:
+        """Count the input of one operator of the layer called ``name``."""
+        seen = self._seen.setdefault(name, _Seen())
+        seen.nonzero += int(np.count_nonzero(values))
+        seen.elements += values.size
+        layer = self.layers.get(name)
+        if layer is None or not layer.kind.has_weights:
             return
-        mask = np.asarray(values != 0) if values.size <= MASK_ELEMENTS else None
-        self._layers[layer] = _Seen(nonzero, values.size, 1, mask)
+        squares = _squares(layer, values)
+        if squares is not None:
+            seen.squares = squares if seen.squares is None else seen.squares + squares
+        if self.grams:
+            for columns in _operands(layer, values):
+                gram = columns @ columns.transpose(0, 2, 1)
+                seen.gram = gram if seen.gram is None else seen.gram + gram
 
     @property
     def densities(self) -> dict[str, float]:
-        """Nonzero share by layer."""
-        return {name: seen.nonzero / max(1, seen.elements) for name, seen in self._layers.items()}
+        """Share of non-zeros by layer."""
+        return {name: seen.nonzero / max(1, seen.elements) for name, seen in self._seen.items()}
 
     def write(self, path: Path) -> None:
         """Write the file that the module describes.
@@ -63,20 +71,75 @@ class Capture:
         FileError
             If it cannot be written.
         """
-        arrays: dict[str, Any] = {
-            "version": np.array(VERSION),
-            "names": np.array(list(self._layers), dtype=str),
-            "densities": np.array(list(self.densities.values()), np.float64),
-            "elements": np.array([seen.elements // seen.times for seen in self._layers.values()], np.int64),
-        }
-        for index, seen in enumerate(self._layers.values()):
-            if seen.mask is not None:
-                arrays[f"mask_{index}"] = np.packbits(seen.mask)
-                arrays[f"shape_{index}"] = np.array(seen.mask.shape, np.int64)
+        arrays: dict[str, Array] = {}
+        for name, seen in self._seen.items():
+            arrays[f"{name}/density"] = np.array(seen.nonzero / max(1, seen.elements))
+            if seen.squares is not None:
+                arrays[f"{name}/input_squares"] = seen.squares
+            if seen.gram is not None:
+                arrays[f"{name}/gram"] = seen.gram[0] if len(seen.gram) == 1 else seen.gram
         try:
             with path.open("wb") as file:
-                np.savez_compressed(file, **arrays)
+                np.savez(file, **arrays)  # type: ignore[arg-type]
         except OSError as error:
             raise FileError(
                 [f"{path}: expected a writable file, got: {error.strerror} (choose another path)"]
             ) from None
+
+
+def _squares(layer: Layer, values: Array) -> Array | None:
+    """Σ x² of each row of X, (groups · k,); None where the input does not look like the layer's."""
+    if layer.conv is None:
+        rows = _rows(layer, values)
+        return None if rows is None else np.square(rows, dtype=np.float64).sum(axis=0)
+    image = _padded(layer.conv, values)
+    if image is None:
+        return None
+    np.square(image, out=image)
+    taps = [image[window].sum(axis=(0, 2, 3)) for window in _windows(layer.conv, image.shape)]
+    return np.stack(taps, axis=1).reshape(-1)
+
+
+def _operands(layer: Layer, values: Array) -> Iterator[Array]:
+    """X as (groups, k, columns), in float64, image by image."""
+    if layer.conv is None:
+        rows = _rows(layer, values)
+        if rows is not None:
+            yield rows.T.astype(np.float64)[None]
+        return
+    image = _padded(layer.conv, values)
+    for one in () if image is None else image:
+        taps = [one[None][window] for window in _windows(layer.conv, (1, *one.shape))]
+        yield np.stack(taps, axis=2).reshape(layer.groups, layer.k, -1)
+
+
+def _rows(layer: Layer, values: Array) -> Array | None:
+    """The input of a linear layer as (columns of X, k)."""
+    if values.ndim and values.shape[-1] == layer.k and layer.groups == 1:
+        return values.reshape(-1, layer.k)
+    return values.T if values.ndim == 2 and values.shape[0] == layer.k else None
+
+
+def _padded(conv: ConvShape, values: Array) -> Array | None:
+    """Images (batch, channels, height, width) in float64 with their border of zeros."""
+    image = values[:, :, None] if values.ndim == 3 else values
+    if image.ndim != 4 or image.shape[1] != conv.in_channels:
+        return None
+    top, left, bottom, right = conv.padding
+    return np.pad(image.astype(np.float64), ((0, 0), (0, 0), (top, bottom), (left, right)))
+
+
+def _windows(conv: ConvShape, shape: tuple[int, ...]) -> Iterator[tuple[slice, ...]]:
+    """What each kernel position sees of a padded image, row by row of the kernel."""
+    (down, along), (deep, wide) = conv.stride, conv.dilation
+    out = [
+        (size - (kernel - 1) * apart - 1) // step + 1
+        for size, kernel, apart, step in zip(
+            shape[2:], (conv.kernel_height, conv.kernel_width), conv.dilation, conv.stride, strict=True
+        )
+    ]
+    for r in range(conv.kernel_height):
+        for s in range(conv.kernel_width):
+            rows = slice(r * deep, r * deep + down * (out[0] - 1) + 1, down)
+            columns = slice(s * wide, s * wide + along * (out[1] - 1) + 1, along)
+            yield slice(None), slice(None), rows, columns

@@ -20,7 +20,9 @@ from numpy.typing import NDArray
 from simsparse.errors import UsageError
 from simsparse.formats import make_format
 from simsparse.hardware import HardwareModel
-from simsparse.load.activations_npz import read_capture
+from simsparse.load.calibration_npz import load_calibration
+from simsparse.load.npz import NpzArrays
+from simsparse.load.plan_yaml import ModelPlan, load_plan
 from simsparse.measure.baseline import Baseline, Feeds, best_baseline
 from simsparse.measure.capture import Capture
 from simsparse.measure.measure_energy import EnergyMeter, find_meter
@@ -30,9 +32,12 @@ from simsparse.measure.network import Network, load_network
 from simsparse.measure.ops_product import AUTO, Kernels
 from simsparse.measurement import LayerMeasurement, Measurement
 from simsparse.pattern import Pattern, parse_pattern
+from simsparse.pruning.calibration import Calibration
 from simsparse.pruning.prune import prune as prune_workload
+from simsparse.pruning.pruned import Pruned
+from simsparse.simulate import prune_as_planned
 
-__all__ = ["Progress", "measure", "read_capture"]
+__all__ = ["Progress", "measure"]
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, and how far that is."""
@@ -69,7 +74,11 @@ def measure(
     seq: int | None = None,
     seed: int = 0,
     on: str | None = None,
+    calibration: str | Path | Calibration | None = None,
+    plan: str | Path | ModelPlan | None = None,
+    inputs: str | Path | None = None,
     capture: str | Path | None = None,
+    grams: bool = False,
     progress: Progress = no_progress,
 ) -> Measurement:
     """Run a pruned model on this host and time it, beside the best dense library there is.
@@ -89,6 +98,14 @@ def measure(
         Runs of each.
     on
         The machine file to predict with; by default this host's own, if it was calibrated.
+    calibration
+        What criteria such as ``wanda`` know beside weights: an ``.npz`` file, or its arrays.
+    plan
+        A plan, or a plan file: formats by layer, and without ``prune`` also its patterns.
+    inputs
+        An ``.npz`` with an array for each input of the network; random ones otherwise.
+    grams
+        Whether the capture holds Gram matrices too, which criteria ``obs`` and ``sparsegpt`` need.
     capture
         A file to write the activation sparsity of every layer to.
     progress
@@ -112,17 +129,35 @@ def measure(
     machine = find_host(on, threads)
     progress("loading", 0, 1)
     with open_source(model, batch=batch, seq=seq, seed=seed) as source, _blas_threads(threads):
-        pruned = prune_workload(
-            source.workload, pattern, criterion=criterion, allocation=allocation, seed=seed, skip=skip
-        )
+        chosen = load_plan(plan) if isinstance(plan, str | Path) else plan or ModelPlan()
+        chosen.check(source.workload)
+        if pattern is None and (chosen.prune is not None or chosen.patterns):
+            pruned = prune_as_planned(source.workload, chosen, skip)
+        else:
+            pruned = prune_workload(
+                source.workload,
+                pattern,
+                criterion=criterion,
+                calibration=load_calibration(calibration),
+                allocation=allocation,
+                seed=seed,
+                skip=skip,
+            )
         masks = LayerMasks(pruned, source)
-        kernels = Kernels(format=format, threads=threads, masks=masks, pattern=pruned.pattern)
+        kernels = Kernels(
+            format=format,
+            threads=threads,
+            masks=masks,
+            pattern=pruned.pattern,
+            formats=lambda name: chosen.formats.get(source.layer_of(name)),
+        )
         network = load_network(source.path, batch=source.batch, seq=source.seq, kernels=kernels)
-        feeds = random_feeds(network, seed)
+        feeds = random_feeds(network, seed) if inputs is None else dict(NpzArrays(inputs))
         baseline, notes = best_baseline(
             source.path, batch=source.batch, seq=source.seq, threads=threads, feeds=feeds
         )
-        seen = Capture()
+        layers_by_name = {layer.name: layer for layer in source.workload.layers}
+        seen = Capture(layers=layers_by_name, grams=grams and capture is not None)
         network.run(feeds, watch=lambda name, values: seen.add(source.layer_of(name), values))
         meter = find_meter()
         times = _take_turns(network, baseline, feeds, repeat, meter, progress)
@@ -131,8 +166,15 @@ def measure(
             seen.write(Path(capture))
         layers = _layers(network, source, times, dense, seen.densities, machine, masks)
     asked = {"model": str(model), "pattern": str(pruned.pattern), "format": format}
-    said = (*pruned.notes, *notes, *_notes(meter, machine, layers))
+    said = (*pruned.notes, *_not_applied(network, source, pruned), *notes, *_notes(meter, machine, layers))
     return _measurement(asked, source, network, baseline, times, layers, machine, said, threads, seed)
+
+
+def _not_applied(network: Network, source: Source, pruned: Pruned) -> tuple[str, ...]:
+    """Pruned layers whose operator has no kernel of ours, and which therefore ran with all their weights."""
+    ran = {source.layer_of(step.step.node.name) for step in network.steps if step.step.op.product is not None}
+    left = [name for name in pruned.densities if name not in ran]
+    return (f"ran with all their weights, for want of a kernel: {', '.join(left)}",) if left else ()
 
 
 def random_feeds(network: Network, seed: int) -> Feeds:

@@ -143,6 +143,8 @@ def _cast(setting: Setting) -> Op | None:
     if x is None or not setting.has_out() or x.dtype.kind not in plain:
         return None
     dtype = setting.graph.dtypes[setting.node.outputs[0]]
+    if dtype.isbuiltin != 1 or x.dtype.isbuiltin != 1:
+        return None  # float8 and the like saturate in ways of their own
     if dtype.kind not in plain or (x.dtype.kind == "f" and dtype.kind in "iu"):
         return None
 

@@ -35,6 +35,12 @@ class Kernels:
     threads: int = 1
     masks: Masks = keep_all
     pattern: Pattern | None = None
+    formats: Callable[[str], str | None] = keep_all
+    """Formats of single layers, in place of ``format``."""
+
+    def of_layer(self, layer: str) -> Kernels:
+        """The same for one layer, with its own format."""
+        return replace(self, format=self.formats(layer) or self.format) if layer else self
 
 
 def build_product(setting: Setting, kernels: Kernels) -> Op:
@@ -46,6 +52,7 @@ def build_product(setting: Setting, kernels: Kernels) -> Op:
         If the mask of the layer has another shape than its weights.
     """
     node = setting.node
+    kernels = kernels.of_layer(node.layer)
     weights = weight_matrix(node, setting.graph)
     mask = kernels.masks(node.layer) if node.layer else None
     if mask is not None:

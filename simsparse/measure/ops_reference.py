@@ -32,7 +32,7 @@ def reference(node: Node, graph: Graph) -> Evaluate:
     outputs = [name for name in node.outputs if name]
     body = onnx.GraphProto(name=node.name)
     body.node.append(node.proto)
-    body.input.extend(onnx.ValueInfoProto(name=name) for name in dict.fromkeys(names))
+    body.input.extend(_typed(name, graph) for name in dict.fromkeys(names))
     body.output.extend(onnx.ValueInfoProto(name=name) for name in outputs)
     imports = [helper.make_opsetid(domain, version) for domain, version in graph.versions]
     model = helper.make_model(body, opset_imports=imports)
@@ -61,6 +61,17 @@ def reference(node: Node, graph: Graph) -> Evaluate:
         return [made.get(name) for name in node.outputs]
 
     return run
+
+
+def _typed(name: str, graph: Graph) -> Any:
+    """A tensor with its type where that is known: operators that are functions are written out by types."""
+    import onnx
+    from onnx import helper
+
+    dtype, shape = graph.dtypes.get(name), graph.shapes.get(name)
+    if dtype is None or shape is None:
+        return onnx.ValueInfoProto(name=name)
+    return helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(dtype), shape)
 
 
 def evaluate(node: Node, inputs: Sequence[Any], graph: Graph) -> list[Any]:

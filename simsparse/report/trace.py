@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -167,7 +168,11 @@ def _bars(layer: LayerTrace, numbers: Mapping[str, int]) -> Iterator[dict[str, A
 
 
 def _slice(lane: int, name: str, begin_ps: int, end_ps: int, args: Mapping[str, Any]) -> dict[str, Any]:
-    times = {"ts": begin_ps / 1e6, "dur": (end_ps - begin_ps) / 1e6}
+    begin, end = begin_ps / 1e6, end_ps / 1e6
+    length = end - begin
+    while begin + length > end:  # viewers add the two: a bar must not end after the next one has begun
+        length = math.nextafter(length, 0.0)
+    times = {"ts": begin, "dur": length}
     return {
         "ph": "X",
         "name": name,

@@ -7,6 +7,8 @@ fp16 throughout. There the smallest batch is bound by the host, which issues one
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from simsparse.ir import Layer
@@ -21,8 +23,8 @@ from simsparse.validation.networks import Stored, network_s, operators, pair, wo
 DISPATCH_S = 35.5e-6
 SPARSE_DISPATCH_S = 53e-6
 _HOST_NOTE = (
-    "two constants of the host, 35.5 us per operator and 53 us more per sparse tensor, fitted on the two times"
-    " at batch 4"
+    "two constants of the host, 35.5 us per operator and 53 us more per sparse tensor, fitted on the two"
+    " times at batch 4"
 )
 
 
@@ -36,7 +38,7 @@ def venom_checks() -> list[Check]:
     made = []
     for dense, row in zip(published[::2], published[1::2], strict=True):
         rows, group = int(row["V"]), int(row["pattern"].split(":")[1])
-        found = operators(sparse, layers, lambda la, v=rows, g=group: _vnm(la, v, g), "fp16")
+        found = operators(sparse, layers, partial(_vnm, rows=rows, group=group), "fp16")
         made += pair(
             f"BERT-large V{rows} {row['pattern']}, RTX 3090",
             (dense_s, network_s(found)),

@@ -1,12 +1,12 @@
 """BERT as PyTorch runs it operator by operator: nothing is fused, and heads are copied into place.
 
-`torch.matmul` wants its batched operands side by side, so queries, keys and values of a head are copied out of
-their rows; keys are transposed on the way. The scores are scaled and masked in passes of their own. Under
+`torch.matmul` wants its batched operands side by side, so queries, keys and values of a head are copied out
+of their rows; keys are transposed on the way. The scores are scaled and masked in passes of their own. Under
 autocast weights and activations are cast for every product, while normalisation, softmax and the residual
 stream stay in fp32.
 
-Source: Hugging Face transformers, BertSelfAttention and BertLayer (attention without a fused kernel); PyTorch,
-autocast op reference (fp16: matmul, linear; fp32: softmax, layer_norm; widest of both: add).
+Source: Hugging Face transformers, BertSelfAttention and BertLayer (attention without a fused kernel);
+PyTorch, autocast op reference (fp16: matmul, linear; fp32: softmax, layer_norm; widest of both: add).
 """
 
 from __future__ import annotations

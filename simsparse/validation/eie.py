@@ -21,10 +21,27 @@ _BALANCE_TOLERANCE = 0.06
 
 def checks() -> list[Check]:
     """Theoretical time within 10 % (AlexNet-FC8 20 %: its published densities are rounded) and balance
-    within 0.06.
+    within 0.06; rates of both designs within 10 %.
     """
     hardware = load_hardware("eie")
-    return [check for row in table("eie_layers") for check in _row(row, hardware)]
+    layers = [check for row in table("eie_layers") for check in _row(row, hardware)]
+    return [*layers, *(_rate(row) for row in table("eie_rates"))]
+
+
+def _rate(row: dict[str, str]) -> Check:
+    """Matrix-vector products of AlexNet-FC7 per second."""
+    return Check(
+        target="eie",
+        row=f"AlexNet-FC7 on {row['machine']}",
+        quantity="products per second",
+        ours=1 / simulated(row, load_hardware(row["machine"])).time_s,
+        published=float(row["products_per_s"]),
+        unit="1/s",
+        tolerance=0.10,
+        kind="hardware",
+        source=row["source"],
+        note="densities of the layer from memory",
+    )
 
 
 def _row(row: dict[str, str], hardware: HardwareModel) -> list[Check]:

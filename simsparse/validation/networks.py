@@ -80,9 +80,9 @@ def _time_s(runner: LayerRunner, layer: Layer, held: Stored | None) -> float:
 def network_s(found: Sequence[Operator], dispatch_s: float = 0.0, sparse_dispatch_s: float = 0.0) -> float:
     """Seconds from the first operator's issue to the last one's end.
 
-    The host takes ``dispatch_s`` to issue an operator, ``sparse_dispatch_s`` more where its weights are sparse
-    tensors, and runs ahead; the GPU works off what is issued. Neighbours with one count are a block that is
-    repeated as a whole.
+    The host takes ``dispatch_s`` to issue an operator, ``sparse_dispatch_s`` more where its weights are
+    sparse tensors, and runs ahead; the GPU works off what is issued. Neighbours with one count are a block
+    that is repeated as a whole.
     """
     issued = ended = 0.0
     for count, block in groupby(found, key=lambda operator: operator.count):

@@ -6,6 +6,8 @@ accuracy, so its two sides differ in width. ViT ran in fp32, blocks of 32 x 32 i
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from simsparse.ir import Layer, LayerKind
@@ -35,9 +37,9 @@ def mobilenet_checks() -> list[Check]:
         made.append(check(name, "frames/s", ours[key], published[key], row["source"], unit="1/s"))
     for wide, narrow in _EQUAL_ACCURACY.items():
         sides = (wide, 0.9), (narrow, 0.0)
-        gains = [found[sides[0]] / found[sides[1]] for found in (ours, published)]
+        gain, measured = (found[sides[0]] / found[sides[1]] for found in (ours, published))
         name = f"MobileNetV1 width {wide} sparse over {narrow} dense, V100"
-        made.append(check(name, "speed-up", *gains, made[0].source))
+        made.append(check(name, "speed-up", gain, measured, made[0].source))
     return made
 
 
@@ -49,7 +51,7 @@ def vit_checks() -> list[Check]:
     dense = network_s(operators(machine, layers, lambda _: None, "fp32"))
     made = []
     for sparsity, gain in ((float(row["sparsity"]), float(row["value"])), (_BREAK_EVEN, 1.0)):
-        found = operators(machine, layers, lambda la, s=sparsity: _blocks(la, s), "fp32")
+        found = operators(machine, layers, partial(_blocks, sparsity=sparsity), "fp32")
         name = f"ViT-B/16 {_BLOCK}x{_BLOCK} blocks at {sparsity:g}, A100"
         made.append(check(name, "speed-up", dense / network_s(found), gain, row["source"]))
     return made

@@ -43,7 +43,7 @@ def check(data: dict[str, Any]) -> dict[str, int]:
     """The format's rules; returns how long each lane is busy, in picoseconds."""
     assert set(data) == {"traceEvents", "displayTimeUnit", "otherData"}
     names, busy = {}, defaultdict(int)
-    ends: dict[int, int] = defaultdict(int)
+    ends: dict[int, float] = defaultdict(float)
     last = 0.0
     flows: dict[int, list[str]] = defaultdict(list)
     for event in data["traceEvents"]:
@@ -54,11 +54,10 @@ def check(data: dict[str, Any]) -> dict[str, int]:
             continue
         assert event["ts"] >= last  # in order of time
         last = event["ts"]
-        begin = picoseconds(event["ts"])
         if event["ph"] == "X":
             assert event["dur"] >= 0
-            assert begin >= ends[event["tid"]], (names[event["tid"]], event)  # no two at once
-            ends[event["tid"]] = begin + picoseconds(event["dur"])
+            assert event["ts"] >= ends[event["tid"]], (names[event["tid"]], event)  # no two at once
+            ends[event["tid"]] = event["ts"] + event["dur"]  # as viewers add them
             busy[names[event["tid"]]] += picoseconds(event["dur"])
         elif event["ph"] == "C":
             assert list(event["args"]) == ["value"]

@@ -24,8 +24,6 @@ from simsparse.measure.network import load_network
 ALL = "SIMSPARSE_ALL_NODE_TESTS"
 _RANDOM = "draws random numbers, which the standard leaves to the implementation"
 _LOOP = "onnx.reference stacks the scan outputs of a Loop with an axis too many"
-_FLOAT8 = "casting float32 to float8e5m2 by ml_dtypes keeps infinities that the test saturates"
-_OLD_GROUP_NORM = "GroupNormalization of opset 18, which was withdrawn; onnx.reference has no form of it"
 _SCATTER = "Scatter was withdrawn in opset 11; onnx.reference does not know it"
 FAILS = {
     "test_bernoulli": _RANDOM,
@@ -34,12 +32,6 @@ FAILS = {
     "test_bernoulli_double_expanded": _RANDOM,
     "test_bernoulli_seed": _RANDOM,
     "test_bernoulli_seed_expanded": _RANDOM,
-    "test_cast_FLOAT_to_FLOAT8E5M2": _FLOAT8,
-    "test_cast_FLOAT16_to_FLOAT8E5M2": _FLOAT8,
-    "test_castlike_FLOAT_to_FLOAT8E5M2_expanded": _FLOAT8,
-    "test_castlike_FLOAT16_to_FLOAT8E5M2_expanded": _FLOAT8,
-    "test_group_normalization_example": _OLD_GROUP_NORM,
-    "test_group_normalization_epsilon": _OLD_GROUP_NORM,
     "test_if_opt": "onnx.reference gives the optional of a branch an axis more than the test",
     "test_range_float_type_positive_delta_expanded": _LOOP,
     "test_range_float16_type_positive_delta_expanded": _LOOP,

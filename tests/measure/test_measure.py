@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-import re
-import zipfile
 from collections.abc import Callable
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +14,9 @@ from onnx import helper
 
 import simsparse
 from simsparse.cli import run as command
-from simsparse.errors import FileError, UsageError
-from simsparse.load.activations_npz import read_capture
+from simsparse.errors import UsageError
+from simsparse.load.calibration_npz import read_densities
 from simsparse.measure import baseline
-from simsparse.measure.capture import Capture
 from simsparse.measure.measure import measure
 from simsparse.measure.measure_energy import find_meter
 from simsparse.measure.network import load_network
@@ -150,11 +146,58 @@ def test_the_command_writes_json_csv_and_capture(
     with table.open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["name"] for row in rows] == [layer["name"] for layer in data["layers"]]
-    densities = read_capture(capture)
+    densities = read_densities(capture)
     seen = {layer["layer"]: layer["activation_density"] for layer in data["layers"] if layer["m"]}
     assert densities == seen
     assert command(arguments) == 0
     assert "the speed of onnxruntime" in capsys.readouterr().out
+
+
+def test_a_capture_of_real_inputs_prunes_by_wanda_and_sets_densities(
+    small: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    network = load_network(small, batch=1)
+    feeds = {
+        name: np.abs(np.random.default_rng(0).standard_normal(network.graph.shapes[name])).astype(np.float32)
+        for name in network.input_names
+    }
+    np.savez(tmp_path / "x.npz", **feeds)
+    seen = str(tmp_path / "seen.npz")
+    options = ["--repeat", "1", "--batch", "1", "--inputs", str(tmp_path / "x.npz"), "--grams"]
+    assert command(["measure", str(small), *options, "--capture", seen]) == 0
+    first = next(iter(read_densities(Path(seen)).values()))
+    assert first == 1.0  # no input is zero
+    for criterion in ("wanda", "sparsegpt"):
+        pruned = ["--prune", "unstructured:0.5", "--criterion", criterion, "--calibration", seen]
+        assert command(["measure", str(small), "--repeat", "1", "--batch", "1", *pruned]) == 0
+        assert command(["simulate", str(small), "--on", "eie", "--activations", seen, *pruned]) == 0
+    capsys.readouterr()
+    np.savez(tmp_path / "bad.npz", **{name: array[..., :1] for name, array in feeds.items()})
+    bad = ["measure", str(small), "--batch", "1", "--inputs", str(tmp_path / "bad.npz")]
+    assert command(bad) == 2
+    assert "expected shape" in capsys.readouterr().err
+
+
+def test_a_pruned_layer_without_a_kernel_is_named(tmp_path: Path) -> None:
+    weights = {"w": draw((4, 3, 2, 2)), "v": draw((3, 3, 1, 1))}
+    nodes = [
+        make("ConvTranspose", ["x", "w"], ["h"], name="up", strides=[2, 2]),
+        make("Conv", ["h", "v"], ["y"], name="mix"),
+    ]
+    path = write_model(tmp_path / "up.onnx", nodes, {"x": (1, 4, 5, 5)}, ["y"], weights)
+    found = measure(str(path), prune="unstructured:0.5", repeat=1)
+    assert "ran with all their weights, for want of a kernel: up" in found.notes
+
+
+def test_a_plan_sets_the_format_of_each_layer(small: Path, tmp_path: Path) -> None:
+    layers = [layer.name for layer in simsparse.load_model(str(small)).layers if layer.kind.has_weights]
+    plan = tmp_path / "plan.yaml"
+    plan.write_text(f"prune: unstructured:0.8\nformats:\n  {json.dumps(layers[0])}: dense\n")
+    found = measure(str(small), plan=plan, format="csr", repeat=1, batch=1)
+    formats = {layer.layer: layer.format for layer in found.layers if layer.m}
+    assert formats[layers[0]] == "dense"
+    assert set(formats.values()) == {"dense", "csr"}
+    assert found.pattern == "unstructured:0.8"
 
 
 def test_mistakes_are_one_line_and_unknown_operators_exit_3(
@@ -180,67 +223,6 @@ def test_mistakes_are_one_line_and_unknown_operators_exit_3(
         assert error.count("\n") == 1
         assert error.startswith("error: ")
         assert words in error
-
-
-def test_captures_are_read_as_written_and_nothing_else_is(tmp_path: Path) -> None:
-    capture, path = Capture(), tmp_path / "a.npz"
-    values = np.where(np.arange(12) % 3 == 0, np.float32(1), np.float32(0)).reshape(3, 4)
-    capture.add("a/b", values)
-    capture.add("a/b", np.ones((3, 4), np.float32))
-    capture.add("ü", np.zeros((2, 2), np.float32))
-    capture.write(path)
-    assert read_capture(path) == {"a/b": pytest.approx(16 / 24), "ü": 0.0}
-    with np.load(path, allow_pickle=False) as data:
-        mask = np.unpackbits(data["mask_0"], count=12).reshape(data["shape_0"]).astype(bool)
-    assert (mask == (values != 0)).all()
-    with pytest.raises(FileError, match="writable"):
-        capture.write(tmp_path / "no" / "a.npz")
-
-
-def _npz(path: Path, **arrays: Any) -> None:
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, value in arrays.items():
-            held = BytesIO()
-            if isinstance(value, bytes):
-                held.write(value)
-            else:
-                np.lib.format.write_array(held, np.asarray(value), allow_pickle=True)
-            archive.writestr(f"{name}.npy", held.getvalue())
-
-
-@pytest.mark.parametrize(
-    "changed",
-    [
-        {"version": 2},
-        {"version": "1"},
-        {"names": np.array(["a", {}], dtype=object)},
-        {"names": np.array(["a"])},
-        {"names": np.array(["a", "a"])},
-        {"densities": np.array([0.5, np.nan])},
-        {"densities": np.array([0.5, 1.5])},
-        {"densities": np.zeros(2, np.float32)},
-        {"densities": bytes(100_000_000)},
-        {"names": b"\x93NUMPY\x01\x00\x10\x00garbage in header"},
-    ],
-)
-def test_hostile_captures_are_refused(tmp_path: Path, changed: dict[str, Any]) -> None:
-    good: dict[str, Any] = {"version": 1, "names": np.array(["a", "b"]), "densities": np.array([0.5, 1.0])}
-    _npz(tmp_path / "good.npz", **good)
-    assert read_capture(tmp_path / "good.npz") == {"a": 0.5, "b": 1.0}
-    _npz(tmp_path / "bad.npz", **{**good, **changed})
-    with pytest.raises(FileError, match=r"bad\.npz"):
-        read_capture(tmp_path / "bad.npz")
-
-
-def test_files_that_are_no_capture_are_refused(tmp_path: Path) -> None:
-    (tmp_path / "a.npz").write_bytes(b"not a zip")
-    for name in ("a.npz", "none.npz"):
-        with pytest.raises(FileError, match=re.escape(name)):
-            read_capture(tmp_path / name)
-    with zipfile.ZipFile(tmp_path / "empty.npz", "w"):
-        pass
-    with pytest.raises(FileError, match="an array version"):
-        read_capture(tmp_path / "empty.npz")
 
 
 def test_energy_counters_wrap(tmp_path: Path) -> None:
