@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -106,10 +107,12 @@ def timed(grid: Grid, executor: str, jobs: int) -> float:
 
 
 def dask(grid: Grid) -> float:
-    """The same on a scheduler and two workers of one thread each."""
+    """The same on a scheduler and two workers of one thread each, started as docs/cluster.md says."""
     port = 18786
-    scheduler = ["dask", "scheduler", "--port", str(port), "--no-dashboard", "--host", "127.0.0.1"]
-    worker = ["dask", "worker", f"127.0.0.1:{port}", "--nworkers", "2", "--nthreads", "1", "--no-dashboard"]
+    program = [sys.executable, "-m", "dask"]
+    scheduler = [*program, "scheduler", "--port", str(port), "--no-dashboard", "--host", "127.0.0.1"]
+    worker = [*program, "worker", f"127.0.0.1:{port}", "--nworkers", "2", "--nthreads", "1", "--no-dashboard"]
+    worker += ["--preload", "simsparse.sweep.chunk"]
     running = [subprocess.Popen(command, stderr=subprocess.DEVNULL) for command in (scheduler, worker)]
     try:
         time.sleep(8.0)

@@ -24,7 +24,10 @@ _COMMANDS = {
     "validate": ("validate:validate", "Compare our results with published ones."),
     "list": ("discover:list_names", "List what there is: hardware, workloads, formats, patterns, …"),
     "show": ("discover:show", "Show a machine with the source of each number, or the layers of a model."),
-    "check": ("check:check", "Check the files of machines, workloads and models; print every mistake."),
+    "check": (
+        "check:check",
+        "Check files of machines, workloads, models, studies, plans; print every mistake.",
+    ),
     "schema": ("check:schema", "Print the JSON Schema of a kind of file, or of a result."),
     "export": ("export:export", "Write a pruned model as ONNX."),
     "doctor": ("doctor:doctor", "Check this installation."),

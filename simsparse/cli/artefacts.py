@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from simsparse.explanation import PlanBook
     from simsparse.hardware import HardwareModel
+    from simsparse.measurement import Measurement
     from simsparse.results import Run
     from simsparse.sweep.study import Study
 
@@ -75,3 +76,11 @@ def write_study_html(study: Study, path: Path, title: str) -> None:
 
     page = study_html(study.frame(), study.pareto(), study.crossovers(), title=title, missing=study.missing)
     write_page(page, path)
+
+
+def write_measurement_html(measurement: Measurement, path: Path) -> None:
+    """The page of a measurement."""
+    from simsparse.report.page import write_page
+    from simsparse.report.page_measured import measurement_html
+
+    write_page(measurement_html(measurement), path)

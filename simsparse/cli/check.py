@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
@@ -15,11 +15,13 @@ def check(
     *files: Annotated[
         str,
         Parameter(
-            help="Machines, workloads, models: whatever simulate takes as a file or folder.", required=True
+            help="Machines, workloads, studies, plans, models: whatever the other commands take as a file "
+            "or folder.",
+            required=True,
         ),
     ],
 ) -> None:
-    """Check the files of machines, workloads and models; print every mistake."""
+    """Check the files of machines, workloads, models, studies and plans; print every mistake."""
     from simsparse.load.checking import check_file
 
     mistakes: list[str] = []
@@ -36,26 +38,35 @@ def check(
         raise FileError(mistakes)
 
 
-def schema(
-    kind: Annotated[
-        Literal["hardware", "workload", "run", "explanation"], Parameter(help="A file of yours, or a result.")
-    ],
-    /,
-) -> None:
+Kind = Literal["hardware", "workload", "study", "plan", "run", "explanation"]
+
+
+def schema(kind: Annotated[Kind, Parameter(help="A file of yours, or a result.")], /) -> None:
     """Print the JSON Schema of a kind of file, or of a result."""
+    print_json(_schema(kind))
+
+
+def _schema(kind: Kind) -> dict[str, Any]:
     if kind == "run":
         from simsparse.report.schema import run_schema
 
-        print_json(run_schema())
-    elif kind == "explanation":
+        return run_schema()
+    if kind == "explanation":
         from simsparse.report.schema import explanation_schema
 
-        print_json(explanation_schema())
-    elif kind == "hardware":
+        return explanation_schema()
+    if kind == "hardware":
         from simsparse.load.hardware_schema import hardware_schema
 
-        print_json(hardware_schema())
-    else:
-        from simsparse.load.workload_spec import workload_adapter
+        return hardware_schema()
+    if kind == "study":
+        from simsparse.load.study_yaml import study_schema
 
-        print_json(workload_adapter().json_schema())
+        return study_schema()
+    if kind == "plan":
+        from simsparse.load.plan_yaml import plan_schema
+
+        return plan_schema()
+    from simsparse.load.workload_spec import workload_adapter
+
+    return workload_adapter().json_schema()

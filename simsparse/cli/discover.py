@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
 from simsparse.cli import options as o
 from simsparse.cli.output import console, print_json
 from simsparse.errors import UnknownNameError, UsageError
+
+if TYPE_CHECKING:
+    from simsparse.ir import Workload
 
 Kind = Literal[
     "hardware", "workloads", "formats", "patterns", "profiles", "criteria", "allocations", "targets", "dtypes"
@@ -63,8 +66,10 @@ def show(
     if _is_machine(name):
         _show_machine(name, json=json)
     else:
-        options = {"batch": batch, "seq": seq, "columns": columns}
-        _show_workload(name, options, all_layers=all_layers, json=json)
+        from simsparse.load.catalog import load_model
+
+        workload = load_model(name, batch=batch, seq=seq, columns=columns)
+        _show_workload(workload, all_layers=all_layers, json=json)
 
 
 def _is_machine(name: str) -> bool:
@@ -96,11 +101,9 @@ def _show_machine(name: str, *, json: bool) -> None:
         print_machine(console(), machine)
 
 
-def _show_workload(name: str, options: dict[str, int | None], *, all_layers: bool, json: bool) -> None:
-    from simsparse.load.catalog import load_model
+def _show_workload(workload: Workload, *, all_layers: bool, json: bool) -> None:
     from simsparse.report.workload import print_workload, workload_to_dict
 
-    workload = load_model(name, **options)
     if json:
         print_json(workload_to_dict(workload))
     else:

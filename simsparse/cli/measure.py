@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from simsparse.cli import options as o
+from simsparse.cli.artefacts import check_folders, write_measurement_html
 from simsparse.cli.output import console, print_json
 from simsparse.errors import FileError
 
@@ -61,11 +62,10 @@ def measure(
     all_layers: o.AllLayers = False,
     json: o.Json = False,
     csv: o.Csv = None,
+    html: o.Html = None,
 ) -> int:
     """Run a pruned model on this host: measured beside predicted and beside the best dense library."""
-    for file in filter(None, (csv, capture)):
-        if not file.absolute().parent.is_dir():
-            raise FileError([f"{file}: expected a folder to write to, got none of that name (make it first)"])
+    check_folders(csv, capture, html)
     from simsparse.measure.measure import measure as start
     from simsparse.report.measured import measurement_to_dict, print_measurement, write_measurement_csv
 
@@ -106,6 +106,8 @@ def measure(
             raise FileError(
                 [f"{csv}: expected a writable file, got: {error.strerror} (choose another path)"]
             ) from None
+    if html is not None:
+        write_measurement_html(found, html)
     return INTERRUPTED if found.interrupted else 0
 
 

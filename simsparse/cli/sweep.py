@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from simsparse.cli import options as o
+from simsparse.cli.artefacts import check_folders, write_study_html
 from simsparse.cli.output import console, print_json
 from simsparse.errors import FileError, RequirementError, UnsupportedError, UsageError
 
@@ -68,6 +69,7 @@ def sweep(
     parquet: Annotated[
         Path | None, Parameter("--parquet", help="Also write the points to this file.")
     ] = None,
+    html: o.Html = None,
 ) -> None:
     """Simulate all combinations of lists: Pareto front, crossovers, best formats.
 
@@ -79,9 +81,7 @@ def sweep(
     from simsparse.sweep.points import expand
     from simsparse.sweep.run import check, run
 
-    for path in (csv, parquet):
-        if path is not None and not path.absolute().parent.is_dir():
-            raise FileError([f"{path}: expected a folder to write to, got none of that name (make it first)"])
+    check_folders(csv, parquet, html)
     lists = {"on": on, "prune": prune, "format": format, "dtype": dtype, "batch": batch, "seq": seq}
     lists |= {"activation_density": activation_density, "criterion": criterion, "allocation": allocation}
     file = _study_file(models, {**lists, "seed": seed, "set": change, "skip": skip})
@@ -113,6 +113,8 @@ def sweep(
         _write(study.to_csv, csv)
     if parquet is not None:
         _write(study.to_parquet, parquet)
+    if html is not None:
+        write_study_html(study, html, f"Study {place.resolve().name}")
     _judge(study)
 
 
@@ -128,11 +130,9 @@ def _study_file(models: Words, lists: dict[str, Words]) -> Path | None:
 
 
 def _is_study(name: str) -> bool:
-    """A workload's YAML has layers, a study's has none."""
-    from simsparse.load.document import read_document
+    from simsparse.load.checking import yaml_kind
 
-    data = read_document(name).data
-    return not isinstance(data, dict) or not {"layers", "blocks", "inputs"} & set(data)
+    return yaml_kind(name) == "study"
 
 
 def _from_file(file: Path) -> StudySpec:

@@ -45,7 +45,7 @@ def put(w: Any, value: Any, at: int, size: int, valid: int, y: int, epilogue: Ep
     """Finish and store a panel at float ``at`` of a plane of ``size``.
 
     It is stored whole where there is room: what is beyond ``valid`` is overwritten later. The bias is in the
-    sums already. A call of ``finish_row`` takes as long as a row.
+    sums already. ``finish_row`` may make a call, which takes as long as a row.
     """
     _, residual, _, activation = epilogue
     if residual != 0 or activation == GELU:

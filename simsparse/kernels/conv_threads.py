@@ -75,6 +75,4 @@ def row_shares(
 ) -> None:
     """Planes ``bounds[t]``..``bounds[t + 1]`` of Y on thread t."""
     for t in prange(bounds.size - 1):
-        rows_share(
-            w, bounds[t], bounds[t + 1], values, geometry, edges, x, y, bias, residual, activation
-        )
+        rows_share(w, bounds[t], bounds[t + 1], values, geometry, edges, x, y, bias, residual, activation)

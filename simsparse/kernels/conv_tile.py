@@ -16,15 +16,16 @@ from typing import Any
 
 from simsparse.kernels.conv_simd import gather_where, lanes_where, load_where
 from simsparse.kernels.simd_emit import apart
-from simsparse.kernels.simd_memory import store
+from simsparse.kernels.simd_memory import load, store
 from simsparse.kernels.simd_ops import compile_apart, floats
-from simsparse.kernels.simd_scalar import peek_i64
+from simsparse.kernels.simd_scalar import peek_i32, peek_i64
 
-WINDOW_FIELDS = ("taps", "lanes", "positions", "shifts", "masks", "numbers")
+WINDOW_FIELDS = ("taps", "lanes", "positions", "shifts", "masks", "numbers", "ragged")
 """What the int64 record of a window holds: lanes per mask, positions padded to lanes, addresses of tables.
 
 ``shifts``: (taps,) int64 bytes from an output position to its input; 0 where planes are gathered.
 ``masks``: (taps, positions / lanes) uint16. ``numbers``: (taps, positions) int32 elements of a plane.
+``ragged``: (taps, positions / lanes + 1) int32, how many masks of a tap before this one leave lanes out.
 """
 
 
@@ -39,12 +40,21 @@ def fill_window(
     compile_apart()
     taps, lanes, positions = peek_i64(window), peek_i64(window + 8), peek_i64(window + 16)
     shifts, masks, numbers = peek_i64(window + 24), peek_i64(window + 32), peek_i64(window + 40)
-    step = floats(w) * 4
+    ragged = peek_i64(window + 48)
+    step, vectors = floats(w) * 4, floats(w) // lanes
     for tap in range(taps):
         channel, last = (done - tap + taps - 1) // taps, (done + rows - tap + taps - 1) // taps
         target = tile + (channel * taps + tap - done) * step
-        kept = lanes_where(w, masks + 2 * ((tap * positions + start) // lanes))
         source = image + channel * plane
+        before = ragged + 4 * ((tap * (positions + lanes) + start) // lanes)
+        if shifts != 0 and peek_i32(before) == peek_i32(before + 4 * vectors):
+            source += 4 * start + peek_i64(shifts + 8 * tap)
+            for _ in range(channel, last):
+                store(target, load(w, source))
+                source += plane
+                target += taps * step
+            continue
+        kept = lanes_where(w, masks + 2 * ((tap * positions + start) // lanes))
         if shifts != 0:
             source += 4 * start + peek_i64(shifts + 8 * tap)
             for _ in range(channel, last):

@@ -51,13 +51,26 @@ def write_row(w: Any, address: int, value: Any, valid: int) -> None:
         store_ragged(address, value, valid)
 
 
-@apart
+@inner
 def finish_row(w: Any, value: Any, row: int, valid: int, epilogue: Epilogue) -> Any:
     """``activation(value + bias[row] + residual[row])``; addresses of what is absent are 0."""
-    compile_apart()
-    bias, residual, residual_stride, activation = epilogue
+    bias, residual, _, activation = epilogue
     if bias != 0:
         value = add(value, load_splat(w, bias + 4 * row))
+    if residual != 0 or activation == GELU:
+        return finish_slowly(w, value, row, valid, epilogue)
+    if activation == RELU:
+        value = maximum(value, zeros(w))
+    elif activation == RELU6:
+        value = minimum(maximum(value, zeros(w)), splat(w, 6.0))
+    return value
+
+
+@apart
+def finish_slowly(w: Any, value: Any, row: int, valid: int, epilogue: Epilogue) -> Any:
+    """What is more than bias and clipping, as a call: values pass through memory."""
+    compile_apart()
+    _, residual, residual_stride, activation = epilogue
     if residual != 0:
         value = add(value, read_row(w, residual + row * residual_stride, valid))
     if activation == RELU:

@@ -21,7 +21,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from simsparse.errors import FileError, PatternError, UnknownNameError, UsageError
 from simsparse.formats import format_names
@@ -112,6 +112,11 @@ def _adapter() -> TypeAdapter[ModelPlan]:
     from pydantic import TypeAdapter
 
     return TypeAdapter(ModelPlan)
+
+
+def plan_schema() -> dict[str, Any]:
+    """The JSON Schema of a plan file."""
+    return _adapter().json_schema() | {"additionalProperties": False}
 
 
 def _wrong_names(data: Mapping[str, object]) -> list[Mistake]:

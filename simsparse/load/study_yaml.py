@@ -58,16 +58,38 @@ def study_adapter() -> TypeAdapter[StudySpec]:
     return TypeAdapter(StudySpec)
 
 
+def study_schema() -> dict[str, Any]:
+    """The JSON Schema of a study file, in which a single value may stand for a list of one."""
+    schema = study_adapter().json_schema() | {"additionalProperties": False}
+    fields_ = schema["properties"]
+    for key in (*AXES, "skip", "exclude"):
+        _or_single(fields_[key])
+    for items in (fields_["set"], fields_["exclude"]["anyOf"][0]["items"]):
+        _or_single(items["additionalProperties"])
+    return schema
+
+
+def _or_single(listed: dict[str, Any]) -> None:
+    """Change the schema of a list in place so that one of its items will do."""
+    form = {key: listed.pop(key) for key in ("type", "items")}
+    listed["anyOf"] = [form, form["items"]]
+
+
 def _wrong_names(listed: Mapping[str, Any]) -> list[Mistake]:
-    """Mistakes in the lists; none where their shape is wrong already, which validation tells."""
+    """Mistakes in the lists; not in those whose shape is wrong already, which validation tells."""
     from pydantic import ValidationError
 
     known = {item.name for item in fields(StudySpec)}
     data = {key: value for key, value in listed.items() if key in known}
+    misshapen: set[Any] = set()
     try:
-        return mistakes(study_adapter().validate_json(json.dumps(data), strict=True))
-    except ValidationError:
-        return []
+        spec = study_adapter().validate_json(json.dumps(data), strict=True)
+    except ValidationError as error:
+        misshapen = {detail["loc"][0] for detail in error.errors(include_url=False)}
+        rest = {key: value for key, value in data.items() if key not in misshapen}
+        spec = study_adapter().validate_json(json.dumps(rest), strict=True)
+    unsure = misshapen | ({"zip"} if misshapen else set()) | ({"exclude"} if "set" in misshapen else set())
+    return [(place, text) for place, text in mistakes(spec) if place[0] not in unsure]
 
 
 def _with_lists(data: Mapping[str, Any]) -> tuple[dict[str, Any], dict[Location, Location]]:

@@ -126,7 +126,10 @@ def pack_conv(
     if by_channel and wanted in (None, "depthwise"):
         from simsparse.packed.conv_depthwise import pack_depthwise
         from simsparse.packed.conv_flat import pack_flat
+        from simsparse.packed.conv_rows import has_rows, pack_windows
 
+        if has_rows(request.rows, conv):
+            return "depthwise", pack_windows(request.rows, conv, threads), ()
         pack = pack_flat if is_flat(conv) else pack_depthwise
         return "depthwise", pack(request.rows, conv, threads), ()
     return _windowed(request, conv, groups, wanted)

@@ -16,6 +16,7 @@ from simsparse.ir import ConvShape
 from simsparse.kernels.conv_rows import rows_share
 from simsparse.kernels.simd import LANES, Width, chosen_isa, width
 from simsparse.packed.arrays import address, aligned
+from simsparse.packed.conv_window import is_flat
 from simsparse.packed.request import Floats
 from simsparse.packed.threads import on_threads, width_type
 
@@ -59,17 +60,22 @@ class Rows:
 
 
 def has_rows(weights: CompressedRows, conv: ConvShape) -> bool:
-    """Whether this form is made for the window and its taps, on a CPU with masked loads."""
+    """Whether this form is made for the window and its taps, on a CPU with masked loads.
+
+    Rows of one vector, all of it masked, gain nothing over planes that are only shifted.
+    """
     return (
         (conv.kernel_height, conv.kernel_width) == (3, 3)
         and conv.dilation == (1, 1)
         and conv.stride in ((1, 1), (2, 2))
+        and conv.out_height > 1
+        and (conv.out_width > LANES[chosen_isa()] or not is_flat(conv))
         and chosen_isa() != "plain"
         and weights.columns.size == _TAPS * weights.shape[0]
     )
 
 
-def pack_rows(weights: CompressedRows, conv: ConvShape, threads: int) -> Rows:
+def pack_windows(weights: CompressedRows, conv: ConvShape, threads: int) -> Rows:
     """Rows of nine taps, one or more per channel."""
     top, left, _, _ = conv.padding
     starts, masks, inside = _vectors(conv)

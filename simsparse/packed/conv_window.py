@@ -20,13 +20,17 @@ class Window:
     shifts: NDArray[np.int64] | None
     masks: NDArray[np.uint16]
     numbers: NDArray[np.int32]
+    ragged: NDArray[np.int32] = field(init=False)
     record: NDArray[np.int64] = field(init=False)
 
     def __post_init__(self) -> None:
         taps, vectors = self.masks.shape
         lanes = LANES[chosen_isa()]
         shifts = 0 if self.shifts is None else address(self.shifts)
-        tables = (shifts, address(self.masks), address(self.numbers))
+        ragged = np.zeros((taps, vectors + 1), np.int32)
+        np.cumsum(self.masks != (1 << lanes) - 1, axis=1, out=ragged[:, 1:])
+        object.__setattr__(self, "ragged", ragged)
+        tables = (shifts, address(self.masks), address(self.numbers), address(ragged))
         record = np.array((taps, lanes, vectors * lanes, *tables), np.int64)
         object.__setattr__(self, "record", record)
 
@@ -39,7 +43,7 @@ class Window:
     def stored_bytes(self) -> int:
         """Bytes of the tables."""
         shifts = 0 if self.shifts is None else self.shifts.nbytes
-        return self.masks.nbytes + self.numbers.nbytes + shifts
+        return self.masks.nbytes + self.numbers.nbytes + self.ragged.nbytes + shifts
 
 
 def window_of(conv: ConvShape) -> Window:

@@ -23,8 +23,12 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 SCHEMA_VERSION = 1
+WIDE = 110
+"""From this width on every column is shown."""
 _HEADS = ("layer", "m×k×n", "dens.", "format", "kernel", "time", "±", "dense", "gain", "GFLOP/s", "GB/s")
 _HOST_HEADS = ("peak", "predicted", "error")
+_NARROW = ("layer", "dens.", "kernel", "time", "±", "dense", "gain", "GFLOP/s")
+_NARROW_HOST = ("layer", "dens.", "kernel", "time", "dense", "gain", "predicted", "error")
 _LEFT = frozenset({"layer", "format", "kernel"})
 
 
@@ -75,7 +79,7 @@ def print_measurement(console: Console, measurement: Measurement, *, all_layers:
     for line in sentences(measurement):
         console.print(Text(line, style="bold" if line.startswith(plain(measurement.model)) else ""))
     console.print()
-    console.print(_table(measurement, all_layers=all_layers))
+    console.print(_table(measurement, width=console.width, all_layers=all_layers))
     print_list(console, "Notes", [plain(note) for note in measurement.notes])
 
 
@@ -100,18 +104,23 @@ def sentences(measurement: Measurement) -> list[str]:
     return [*lines, f"memory: {memory}; loading took {si(said.loading_s, 's')}"]
 
 
-def _table(measurement: Measurement, *, all_layers: bool) -> Table:
-    heads = (*_HEADS, *(_HOST_HEADS if measurement.host else ()))
+def _table(measurement: Measurement, *, width: int, all_layers: bool) -> Table:
+    """Columns that do not fit are left out; JSON and CSV have them all."""
+    every = (*_HEADS, *_HOST_HEADS)
+    if width >= WIDE:
+        heads = every if measurement.host else _HEADS
+    else:
+        heads = _NARROW_HOST if measurement.host else _NARROW
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold", show_edge=False)
     for head in heads:
         left = head in _LEFT
         table.add_column(head, justify="left" if left else "right", overflow="fold", no_wrap=head != "layer")
-    for layer in measurement.layers:
-        if layer.m or all_layers:
-            table.add_row(*(Text(cell) for cell in _cells(layer)[: len(heads)]))
+    rows = [(_cells(layer), "") for layer in measurement.layers if layer.m or all_layers]
     if not all_layers:
-        for row in _others(measurement.layers):
-            table.add_row(*(Text(cell) for cell in row), style="dim")
+        rows += [(row, "dim") for row in _others(measurement.layers)]
+    for row, style in rows:
+        cells = dict(zip(every, row, strict=False))
+        table.add_row(*(Text(cells.get(head, "")) for head in heads), style=style)
     return table
 
 
@@ -145,7 +154,7 @@ def _others(layers: Sequence[LayerMeasurement]) -> Iterator[Sequence[str]]:
     groups = [(name, list(members)) for name, members in groupby(rest, kind)]
     for name, members in sorted(groups, key=lambda group: -sum(layer.time_s for layer in group[1])):
         time_s = sum(layer.time_s for layer in members)
-        yield (f"all {plain(name)}", f"{len(members)} operators", "", "", "", si(time_s, "s"))
+        yield (f"all {len(members)} {plain(name)}", "", "", "", "", si(time_s, "s"))
 
 
 def _percent(share: float | None) -> str:

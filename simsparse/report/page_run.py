@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from simsparse.ir import LayerKind
 from simsparse.load.wording import number
+from simsparse.report.page_cells import Cell, cell, file_name, word
 from simsparse.report.plain import plain
 from simsparse.report.sentences import NO_CHANGE, unsupported_lines, verdict
 from simsparse.results import Cost, LayerResult, MachineFacts, Run
 from simsparse.units import percent, ratio, si, three_digits
 
 _UNVERIFIED = ("memory", "assumed")
-Cell = dict[str, Any]
 
 
 def run_context(run: Run) -> dict[str, Any]:
@@ -134,7 +133,7 @@ def _layers(run: Run) -> dict[str, Any]:
         "name": "layers",
         "title": "Layers",
         "hint": "name, kind, format, bound",
-        "file": f"{re.sub(r'[^A-Za-z0-9._-]+', '-', f'{run.model}-{run.hardware}')}-layers.csv",
+        "file": f"{file_name(run.model, run.hardware)}-layers.csv",
         "columns": [{"key": key, "title": title, "number": numeric} for key, title, numeric in _COLUMNS],
         "rows": [_row(ours, dense) for ours, dense in zip(run.layers, run.baseline_layers, strict=True)],
         "note": "Time, energy and DRAM traffic are for all instances (count); ratios are dense ÷ this run.",
@@ -148,29 +147,21 @@ def _row(layer: LayerResult, dense: LayerResult) -> list[Cell]:
     speedup = dense.time_s / layer.time_s if layer.time_s else 1.0
     saved = dense.energy_j / layer.energy_j if layer.energy_j else 1.0
     return [
-        _cell(layer.name, plain(layer.name)),
-        _cell(layer.kind, layer.kind),
-        _text(f"{layer.m}×{layer.k}×{layer.n}" if kind.is_product else ""),
-        _cell(layer.count, str(layer.count)),
-        _cell(layer.weight_density, f"{layer.weight_density:.3f}") if kind.has_weights else _text(""),
-        _text(plain(layer.format)),
-        _text(plain(layer.bound_by)),
-        _cell(time_s, si(time_s, "s")),
-        _cell(dense.time_s * dense.count, si(dense.time_s * dense.count, "s")),
-        _cell(speedup, ratio(speedup)),
-        _cell(energy_j, si(energy_j, "J")),
-        _cell(saved, ratio(saved)),
-        _cell(dram, si(dram, "B")),
-        _cell(layer.utilisation, f"{100 * layer.utilisation:.0f}%") if kind.is_product else _text(""),
+        cell(layer.name, plain(layer.name)),
+        cell(layer.kind, layer.kind),
+        word(f"{layer.m}×{layer.k}×{layer.n}" if kind.is_product else ""),
+        cell(layer.count, str(layer.count)),
+        cell(layer.weight_density, f"{layer.weight_density:.3f}") if kind.has_weights else word(""),
+        word(plain(layer.format)),
+        word(plain(layer.bound_by)),
+        cell(time_s, si(time_s, "s")),
+        cell(dense.time_s * dense.count, si(dense.time_s * dense.count, "s")),
+        cell(speedup, ratio(speedup)),
+        cell(energy_j, si(energy_j, "J")),
+        cell(saved, ratio(saved)),
+        cell(dram, si(dram, "B")),
+        cell(layer.utilisation, f"{100 * layer.utilisation:.0f}%") if kind.is_product else word(""),
     ]
-
-
-def _cell(value: object, text: str) -> Cell:
-    return {"value": value if isinstance(value, str) else repr(value), "text": text}
-
-
-def _text(text: str) -> Cell:
-    return {"value": text, "text": text}
 
 
 def _lists(run: Run) -> list[dict[str, Any]]:

@@ -33,6 +33,8 @@ _NUMBERS = {
     "energy_j": ("energy", lambda value: si(value, "J")),
     "stored_bytes": ("weights", lambda value: si(value, "B")),
     "accuracy": ("accuracy", lambda value: f"{value:.4g}"),
+    "measured_time_s": ("measured here", lambda value: si(value, "s")),
+    "measured_speedup": ("measured speed-up", ratio),
 }
 _OK = "ok"
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 1
 SHOWN = 12
 """Rows of a table in a terminal; files and JSON have all."""
-_UNITS = {"time_s": "s", "energy_j": "J", "stored_bytes": "B", "baseline_time_s": "s"}
+_UNITS = {"time_s": "s", "energy_j": "J", "stored_bytes": "B", "baseline_time_s": "s", "dense_s": "s"}
 _HEADS = {
     "time_s": "time",
     "energy_j": "energy",
@@ -31,6 +31,8 @@ _HEADS = {
     "name": "layer",
     "bound_by": "bound by",
     "activation_density": "act. density",
+    "dense_name": "dense library",
+    "dense_s": "dense",
 }
 _ASKED = (
     "model",
@@ -58,6 +60,8 @@ class StudyLike(Protocol):
     def missing(self) -> int: ...
     @property
     def left_out(self) -> dict[str, int]: ...
+    @property
+    def measured(self) -> Sequence[dict[str, Any]]: ...
 
 
 def print_study(console: Console, study: StudyLike) -> None:
@@ -81,9 +85,29 @@ def print_study(console: Console, study: StudyLike) -> None:
     crossings = study.crossovers()
     if not crossings.empty:
         _print_table(console, "Pays from which sparsity on", _crossing_table(crossings))
+    _print_measured(console, study.measured)
     print_list(console, "Failed", failures(study))
     left = [f"{reason} ({count} points)" for reason, count in study.left_out.items()]
     print_list(console, "Left out", left)
+
+
+def _print_measured(console: Console, measured: Sequence[dict[str, Any]]) -> None:
+    """Real executions, and what could not be executed."""
+    import pandas as pd
+
+    ran = [words for words in measured if words.get("time_s") is not None]
+    if ran:
+        table = pd.DataFrame(ran)
+        wanted = ["model", "pattern", "format", "batch", "seq"]
+        shown = [name for name in wanted if name not in ("batch", "seq") or _varies(table, name)]
+        heads = [*shown, "time_s", "dense_s", "speedup", "dense_name"]
+        _print_table(console, "Measured on this host", table[heads])
+    refused = [
+        f"{', '.join(plain(words[name]) for name in ('model', 'pattern', 'format'))}: {plain(words['error'])}"
+        for words in measured
+        if "error" in words
+    ]
+    print_list(console, "Not measured", refused)
 
 
 def verdict(study: StudyLike) -> list[str]:
@@ -124,6 +148,7 @@ def study_to_dict(study: StudyLike) -> dict[str, Any]:
         "pareto": [int(index) for index in study.pareto().index],
         "crossovers": records(study.crossovers()),
         "best_formats": records(study.best_formats()),
+        "measured": [dict(words) for words in study.measured],
     }
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import json
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from simsparse.errors import SimsparseError
@@ -10,15 +11,24 @@ from simsparse.sweep.points import Point
 from simsparse.sweep.store import Store
 
 _PREFIX = "measured "
-_ASKED = ("model", "pattern", "format", "batch", "seq", "criterion", "allocation", "seed")
+ASKED = ("model", "pattern", "format", "batch", "seq", "criterion", "allocation", "seed", "skip")
+"""What a real execution depends on; points that agree in it share one."""
 _FIGURES = ("time_s", "spread", "dense_name", "dense_s", "speedup", "predicted_s", "energy_j", "weight_bytes")
+
+
+Asked = tuple[Any, ...]
+
+
+def asked(words: Mapping[str, Any]) -> Asked:
+    """The values of ``ASKED`` in a point or in what was measured of it."""
+    return tuple(tuple(words[name]) if name == "skip" else words[name] for name in ASKED)
 
 
 def measure_points(points: Iterable[Point], store: Store) -> Iterator[dict[str, Any]]:
     """Measure what the points differ in on this host, machines and dtypes apart; what is measured is kept."""
-    for asked in dict.fromkeys(tuple(getattr(point, name) for name in _ASKED) for point in points):
-        words = dict(zip(_ASKED, asked, strict=True))
-        name = _PREFIX + " ".join(map(str, asked))
+    for wanted in dict.fromkeys(asked(point.to_dict()) for point in points):
+        words = dict(zip(ASKED, wanted, strict=True))
+        name = _PREFIX + json.dumps(wanted)
         if store.noted(name) is None:
             store.note(name, {**words, **_measured(words)})
         yield store.noted(name)

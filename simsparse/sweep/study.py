@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import import_module
@@ -14,6 +14,7 @@ from simsparse.errors import UsageError, nearest
 from simsparse.sweep.accuracy import Accuracy
 from simsparse.sweep.crossover import Crossover, crossovers
 from simsparse.sweep.figures import OK, Row, layer_columns
+from simsparse.sweep.measuring import Asked, asked
 from simsparse.sweep.pareto import front
 from simsparse.sweep.points import Point
 
@@ -34,7 +35,9 @@ class Study:
     left_out: dict[str, int] = field(default_factory=dict)
     accuracy: Accuracy | None = None
     measured: tuple[dict[str, Any], ...] = ()
-    """Real executions on this host: what was asked, and times in seconds beside the best dense library."""
+    """Real executions on this host: what was asked, and times in seconds beside the best dense library, or
+    the ``error`` that kept a model from running.
+    """
 
     @property
     def grid(self) -> list[tuple[Point, Row]]:
@@ -58,12 +61,15 @@ class Study:
     def frame(self, *, crossovers: bool = False) -> pd.DataFrame:
         """One row per point, in the study's order: what was asked, figures, ``status`` and ``error``.
 
-        ``stored_bytes`` is weights with metadata. With ``crossovers`` the points of bisections follow.
+        ``stored_bytes`` is weights with metadata. Where the study was measured too, ``measured_time_s``,
+        ``measured_dense_s`` and ``measured_speedup`` are those of the same model, pattern and format on this
+        host, whatever the machine of the point. With ``crossovers`` the points of bisections follow.
         """
         import pandas as pd
 
+        measured = {asked(words): words for words in self.measured}
         records = [
-            _record(point, self.rows[key], self.accuracy)
+            _record(point, self.rows[key], self.accuracy) | _measured(point, measured)
             for key, point in self.points
             if key in self.rows and (crossovers or point.purpose == "grid")
         ]
@@ -133,9 +139,10 @@ class Study:
 
         found = crossovers(self._speedups)
         names = ("model", "hardware", "format", "dtype", "family", "sparsity", "below", "above")
-        return pd.DataFrame(
+        table = pd.DataFrame(
             [{name: getattr(one, name) for name in names} for one in found], columns=list(names)
         )
+        return table.astype(dict.fromkeys(("sparsity", "below", "above"), float))  # None becomes NaN
 
     def crossings(self) -> list[Crossover]:
         """The values behind :meth:`crossovers`."""
@@ -212,6 +219,14 @@ def _record(point: Point, row: Row, accuracy: Accuracy | None) -> dict[str, Any]
     return {**record, "status": row.status, "error": row.error, **figures}
 
 
+def _measured(point: Point, measured: Mapping[Asked, Mapping[str, Any]]) -> dict[str, Any]:
+    """What a point's model took on this host; nothing in a study that was not measured."""
+    if not measured:
+        return {}
+    found = measured.get(asked(point.to_dict()), {})
+    return {f"measured_{name}": found.get(name, float("nan")) for name in ("time_s", "dense_s", "speedup")}
+
+
 def _signs(names: Sequence[str]) -> list[float]:
-    larger = {"accuracy", "speedup", "energy_ratio", "memory_ratio"}
+    larger = {"accuracy", "speedup", "energy_ratio", "memory_ratio", "measured_speedup"}
     return [-1.0 if name in larger else 1.0 for name in names]

@@ -123,6 +123,40 @@ def test_check_tells_every_mistake_of_every_file(tmp_path: Path, capsys: Capture
     assert "absent.yaml: expected a readable file" in err
 
 
+def test_check_knows_studies_and_plans(
+    tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("study.yaml").write_text("models: 'gemm:8,8,8'\non: eie\nprune: [2:4]\n", "utf-8")
+    Path("plan.yaml").write_text("model: resnet18\nformats: {conv1: csr}\n", "utf-8")
+    assert command(["check", "study.yaml", "plan.yaml"]) == 0
+    assert capsys.readouterr().out == "study.yaml: ok (study)\nplan.yaml: ok (plan)\n"
+    Path("study.yaml").write_text("models: resnet5\non: [eie, eye]\nfrmat: all\nseed: two\n", "utf-8")
+    Path("plan.yaml").write_text("formats: {conv1: cssr}\nprune: x\nseed: y\nmore: 1\n", "utf-8")
+    assert command(["check", "study.yaml", "plan.yaml"]) == 2
+    places = [line.split(" expected")[0] for line in capsys.readouterr().err.splitlines()]
+    assert places == [
+        "error: study.yaml:1:9: models[0]: model:",
+        "error: study.yaml:2:11: on[1]: hardware:",
+        "error: study.yaml:3:1: frmat:",
+        "error: study.yaml:4:7: seed[0]:",
+        "error: plan.yaml:1:18: formats.conv1: format:",
+        "error: plan.yaml:2:8: prune: pattern:",
+        "error: plan.yaml:3:7: seed:",
+        "error: plan.yaml:4:1: more:",
+    ]
+
+
+def test_the_schema_of_a_study_takes_one_value_for_a_list(capsys: Captured) -> None:
+    assert command(["schema", "study"]) == 0
+    known = json.loads(capsys.readouterr().out)
+    assert known["additionalProperties"] is False
+    assert {"type": "string"} in known["properties"]["on"]["anyOf"]
+    assert {"type": "integer"} in known["properties"]["seed"]["anyOf"]
+    rules = known["properties"]["exclude"]["anyOf"]
+    assert rules[1] == rules[0]["items"]
+
+
 @pytest.mark.parametrize(
     "kind",
     [
@@ -161,7 +195,7 @@ def test_show_machine_and_model(capsys: Captured) -> None:
     assert "512" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("kind", ["hardware", "workload", "run"])
+@pytest.mark.parametrize("kind", ["hardware", "workload", "study", "plan", "run"])
 def test_schemas_are_json(kind: str, capsys: Captured) -> None:
     assert command(["schema", kind]) == 0
     assert "properties" in capsys.readouterr().out

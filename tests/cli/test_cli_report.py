@@ -60,6 +60,18 @@ def test_a_run_goes_to_files_and_back(capsys: pytest.CaptureFixture[str], tmp_pa
     assert capsys.readouterr().out.startswith("gemm:64,256,128 on stc")
 
 
+def test_a_measurement_goes_to_a_page(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    page = tmp_path / "m.html"
+    call = ["measure", "gemm:16,16,4", "--prune", "unstructured:0.9", "--repeat", "2", "--on", "epyc-9654"]
+    assert run([*call, "--json", "--html", str(page)]) == 0
+    found = json.loads(capsys.readouterr().out)
+    text = page.read_text()
+    assert f'data-value="{found["time_s"]!r}"' in text
+    assert 'data-figure="measured"' in text
+    assert run(["measure", "gemm:8,8,8", "--html", str(tmp_path / "none" / "m.html")]) == 2
+    assert "expected a folder to write to" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("option", ["--html", "--trace", "--csv"])
 def test_a_folder_that_is_not_there(option: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert run(["simulate", *CALL, option, str(tmp_path / "none" / "x.html")]) == 2

@@ -42,6 +42,17 @@ def test_json_is_one_object_and_nothing_else(capsys: pytest.CaptureFixture[str],
     assert data["missing"] == 0
 
 
+def test_a_page_beside_the_answer(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert sweep("--html", "s.html", "--folder", "mine") == 0
+    page = (tmp_path / "s.html").read_text()
+    assert "<h1>Study mine</h1>" in page
+    capsys.readouterr()
+    assert run(["report", "mine", "--html", "again.html"]) == 0
+    assert (tmp_path / "again.html").read_text() == page
+    assert sweep("--html", "none/s.html") == 2
+    assert "expected a folder to write to" in capsys.readouterr().err
+
+
 def test_a_dry_run_computes_nothing(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert sweep("--dry-run") == 0
     assert capsys.readouterr().out == "6 points, about 1 s in one process\n"

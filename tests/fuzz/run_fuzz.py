@@ -25,6 +25,9 @@ def main() -> int:
     """Runs the targets one after the other; 0 if none failed."""
     parser = argparse.ArgumentParser(description="Coverage-guided fuzzing of the loaders.")
     parser.add_argument("--seconds", type=float, default=60.0, help="for all targets together")
+    parser.add_argument(
+        "--runs", type=int, default=0, help="inputs per target from a fixed seed, not seconds"
+    )
     parser.add_argument("--targets", default="", help="names with commas; all by default")
     parser.add_argument("--keep", type=Path, default=None, help="folder of failing inputs, and of the corpus")
     parser.add_argument("--one", default="", help=argparse.SUPPRESS)
@@ -38,7 +41,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as spare:
         keep = options.keep or Path(spare)
         each_s = max(1.0, options.seconds / len(names) - _START_S)
-        results = [run_apart(name, each_s, keep) for name in names]
+        limit = [f"-runs={options.runs}", "-seed=1"] if options.runs else [f"-max_total_time={round(each_s)}"]
+        results = [run_apart(name, limit, keep) for name in names]
     return int(not all(results))
 
 
@@ -49,11 +53,11 @@ def target_names() -> list[str]:
     return list(TARGETS)
 
 
-def run_apart(name: str, seconds: float, keep: Path) -> bool:
+def run_apart(name: str, limit: list[str], keep: Path) -> bool:
     """Fuzz one target in a process of its own; whether it held."""
     corpus = keep / "corpus" / name
     corpus.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, __file__, "--one", name, f"-max_total_time={round(seconds)}"]
+    command = [sys.executable, __file__, "--one", name, *limit]
     command += [f"-timeout={_LONGEST_INPUT_S}", f"-rss_limit_mb={_MEMORY_MB}", f"-max_len={_LARGEST_INPUT}"]
     command += [f"-artifact_prefix={keep}/{name}-", "-print_final_stats=1", str(corpus)]
     done = subprocess.run(command, capture_output=True, text=True, errors="replace")

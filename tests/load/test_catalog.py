@@ -61,7 +61,7 @@ def test_overrides_out_of_place() -> None:
 def test_check_refuses_what_is_neither(tmp_path: Path) -> None:
     neither = tmp_path / "n.yaml"
     neither.write_text("a: 1\n", "utf-8")
-    with pytest.raises(FileError, match="expected a machine or a workload, got neither"):
+    with pytest.raises(FileError, match="expected a machine, a workload, a study or a plan, got none"):
         check_file(neither)
     with pytest.raises(FileError, match=r"expected a file that ends in \.yaml, \.onnx"):
         check_file(tmp_path / "x.txt")

@@ -53,9 +53,9 @@ def check(kernel, n, at_end):
     assert np.allclose(out, product(w, mask, x) + 2, atol=1e-3), (kernel, n)
 
 
-def check_conv(kernel, groups, conv, at_end):
+def check_conv(kernel, groups, conv, at_end, density=0.5):
     rng = np.random.default_rng(0)
-    mask = rng.random((12, 6 // groups * conv.kernel_height * conv.kernel_width)) < 0.5
+    mask = rng.random((12, 6 // groups * conv.kernel_height * conv.kernel_width)) < density
     w = weights(mask)
     bias = guarded(np.ones(12, np.float32), at_end=at_end)
     packed = prepare_conv(encode(w, "csr", mask), conv, groups=groups, kernel=kernel, bias=bias)
@@ -73,12 +73,13 @@ def check_conv(kernel, groups, conv, at_end):
 
 
 if __name__ == "__main__":
-    for size in ((7, 7), (5, 9)):
+    for size in ((7, 7), (5, 9), (4, 35)):
         for stride, padding in ((1, 1), (1, 0), (2, 1), (3, 0)):
             conv = conv_shape(6, size, (3, 3), (stride, stride), (padding,) * 4)
             for at_end in (True, False):
                 check_conv("csr", 1, conv, at_end)
                 check_conv("depthwise", 6, conv, at_end)
+                check_conv("depthwise", 6, conv, at_end, density=1.0)
     for kernel in ("csr", "grouped"):
         for n in (3, 16, 17, 130):
             for at_end in (True, False):

@@ -89,7 +89,7 @@ def test_depthwise(conv, multiplier, density, batch, seed):
 
 
 @pytest.mark.parametrize("stride", [1, 2])
-@pytest.mark.parametrize("size", [(40, 112), (33, 70), (7, 7), (64, 20)])
+@pytest.mark.parametrize("size", [(40, 112), (33, 70), (7, 7), (64, 20), (2, 17), (15, 28)])
 def test_depthwise_in_strips(size, stride):
     conv = conv_shape(2, size, (3, 3), (stride, stride), (1, 1, 1, 1))
     check(conv, 2, 2, 1.0, 0, 2, None)
@@ -102,7 +102,8 @@ def test_other_simd_paths(monkeypatch, isa, kernel):
     groups = 6 if kernel == "depthwise" else 1
     for stride, padding in ((1, (1, 1, 1, 1)), (2, (0, 1, 2, 1))):
         conv = conv_shape(6, (7, 9), (3, 3), (stride, stride), padding)
-        check(conv, groups, 12, 0.5, 1, 2, kernel)
+        for density in (0.5, 1.0):
+            check(conv, groups, 12, density, 1, 2, kernel)
 
 
 CASES = [
@@ -115,9 +116,10 @@ CASES = [
 ]
 
 
+@pytest.mark.parametrize("density", [0.4, 1.0])
 @pytest.mark.parametrize(("kernel", "groups", "conv"), CASES)
-def test_nan_and_inf_reach_exactly_the_rows_that_store_a_weight(kernel, groups, conv):
-    w, mask, x = case(conv, groups, 8, 0.4, 3, 2)
+def test_nan_and_inf_reach_exactly_the_rows_that_store_a_weight(kernel, groups, conv, density):
+    w, mask, x = case(conv, groups, 8, density, 3, 2)
     x[0, :, 0, 0], x[0, 1, 8, 12], x[1, 2, 4, 12], x[1, 0, 5, 0] = np.nan, np.inf, -np.inf, np.nan
     y = prepare_conv(encode(w, "csr", mask), conv, groups=groups, kernel=kernel).multiply(x)
     expected, _ = convolved(w, mask, x, conv, groups)
@@ -128,9 +130,10 @@ def test_nan_and_inf_reach_exactly_the_rows_that_store_a_weight(kernel, groups, 
         assert np.array_equal(y == value, expected == value)
 
 
+@pytest.mark.parametrize("density", [0.4, 1.0])
 @pytest.mark.parametrize(("kernel", "groups", "conv"), CASES)
-def test_layouts_of_x_out_and_residual(kernel, groups, conv):
-    w, mask, x = case(conv, groups, 8, 0.4, 3, 2)
+def test_layouts_of_x_out_and_residual(kernel, groups, conv, density):
+    w, mask, x = case(conv, groups, 8, density, 3, 2)
     packed = prepare_conv(encode(w, "csr", mask), conv, groups=groups, kernel=kernel)
     expected = packed.multiply(x)
     framed = np.zeros((3, 7, 11, 20), np.float32)
@@ -150,20 +153,21 @@ def test_layouts_of_x_out_and_residual(kernel, groups, conv):
 
 
 def test_out_may_be_x_itself():
-    for groups, kernel in ((1, "csr"), (4, "depthwise")):
+    for groups, kernel, density in ((1, "csr", 0.5), (4, "depthwise", 0.5), (4, "depthwise", 1.0)):
         conv = conv_shape(4, (6, 9), (3, 3), padding=(1, 1, 1, 1))
-        w, mask, x = case(conv, groups, 4, 0.5, 5, 2)
+        w, mask, x = case(conv, groups, 4, density, 5, 2)
         packed = prepare_conv(encode(w, "csr", mask), conv, groups=groups, kernel=kernel)
         expected = packed.multiply(x)
         assert np.array_equal(packed.multiply(x, out=x), expected)
 
 
+@pytest.mark.parametrize("density", [0.6, 1.0])
 @pytest.mark.parametrize(("kernel", "groups", "conv"), CASES)
 @pytest.mark.parametrize("activation", [None, "relu", "relu6", "gelu"])
-def test_epilogue(kernel, groups, conv, activation):
+def test_epilogue(kernel, groups, conv, activation, density):
     from math import erf
 
-    w, mask, x = case(conv, groups, 8, 0.6, 4, 2)
+    w, mask, x = case(conv, groups, 8, density, 4, 2)
     bias = np.linspace(-2, 9, 8).astype(np.float32)
     packed = prepare_conv(
         encode(w, "csr", mask), conv, groups=groups, kernel=kernel, bias=bias, activation=activation
@@ -185,8 +189,9 @@ def test_epilogue(kernel, groups, conv, activation):
 
 
 @pytest.mark.parametrize(("kernel", "groups", "conv"), [CASES[0], CASES[4], CASES[5]])
-def test_threads_change_no_bit(kernel, groups, conv):
-    w, mask, x = case(conv, groups, 8, 0.4, 3, 3)
+@pytest.mark.parametrize("density", [0.4, 1.0])
+def test_threads_change_no_bit(kernel, groups, conv, density):
+    w, mask, x = case(conv, groups, 8, density, 3, 3)
     one, two = (
         prepare_conv(encode(w, "csr", mask), conv, groups=groups, kernel=kernel, threads=t) for t in (1, 2)
     )

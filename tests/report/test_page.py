@@ -15,12 +15,14 @@ from run_example import example_run, layer
 
 from simsparse.explanation import PlanBook, explain_run
 from simsparse.load.catalog import load_hardware, names
+from simsparse.measurement import LayerMeasurement, Measurement
 from simsparse.report.figures import run_figures
 from simsparse.report.figures.energy_groups import GROUPS, group_of
 from simsparse.report.figures.measured import measured_scatter
 from simsparse.report.figures.storage import DENSITIES, envelope, footprints
 from simsparse.report.notebook import explanation_html
 from simsparse.report.page import html
+from simsparse.report.page_measured import measurement_html
 from simsparse.report.page_study import study_html
 from simsparse.results import Run
 from simsparse.simulate import simulate
@@ -206,3 +208,85 @@ def test_notebook_forms(run: Run) -> None:
     assert run.explanation is not None
     assert explanation_html(run.explanation) == run.explanation._repr_html_()
     assert "fixed overheads" in run.explanation._repr_html_()
+
+
+def measurement(**changes: Any) -> Measurement:
+    product = LayerMeasurement(
+        name="fc",
+        layer="fc",
+        kind="Gemm",
+        m=64,
+        k=32,
+        n=8,
+        weight_density=0.25,
+        format="csr",
+        kernel="rows",
+        time_s=2e-6,
+        spread=0.1,
+        dense_s=3e-6,
+        predicted_s=2.5e-6,
+        flops=8192,
+        moved_bytes=4096,
+    )
+    other = LayerMeasurement(name="relu", layer="relu", kind="Relu", time_s=1e-6, spread=0.2)
+    plain = Measurement(
+        model="net",
+        pattern="2:4",
+        format="auto",
+        threads=1,
+        batch=1,
+        seed=0,
+        runs=3,
+        time_s=3e-6,
+        spread=0.1,
+        dense_name="onnxruntime",
+        dense_s=6e-6,
+        dense_spread=0.1,
+        layers=(product, other),
+        host="host",
+        predicted_s=2.5e-6,
+        notes=("a note",),
+    )
+    return dataclasses.replace(plain, **changes)
+
+
+def test_a_measurement_has_a_page_with_its_numbers() -> None:
+    page = measurement_html(measurement())
+    drawn = specs(page)
+    assert list(drawn) == ["time-layers", "measured"]
+    bars = [trace for trace in drawn["time-layers"]["data"] if trace["type"] == "bar"]
+    assert [bar["name"] for bar in bars] == ["sparse product", "other operator"]
+    assert sum(sum(bar["y"]) for bar in bars) == pytest.approx(3e-6)
+    assert drawn["measured"]["data"][1]["x"] == [2e-6]
+    assert 'data-figure-of="Speed-up" data-value="2.0"' in page
+    for value in (2e-6, 3e-6, 2.5e-6, 1e-6):
+        assert f'data-value="{value!r}"' in page
+    assert "<li>a note</li>" in page
+
+
+def test_a_measurement_without_prediction_or_runs_has_a_page() -> None:
+    (product, other) = measurement().layers
+    alone = dataclasses.replace(product, predicted_s=None, dense_s=None)
+    page = measurement_html(measurement(layers=(alone, other), predicted_s=None, host=""))
+    assert list(specs(page)) == ["time-layers"]
+    stopped = measurement(
+        layers=(), time_s=None, spread=None, dense_s=None, dense_spread=None, runs=0, interrupted=True
+    )
+    assert "interrupted before the first run ended" in measurement_html(stopped)
+
+
+def test_names_in_a_measurement_are_text() -> None:
+    (product, other) = measurement().layers
+    hostile = dataclasses.replace(product, name=HOSTILE, kernel=HOSTILE, format=HOSTILE)
+    page = measurement_html(
+        measurement(model=HOSTILE, host=HOSTILE, layers=(hostile, other), notes=(HOSTILE,))
+    )
+    policy, head = page[: page.index("</head>")], page[: page.index('<script type="application/json"')]
+    assert 'Content-Security-Policy" content="default-src &#39;none&#39;' in policy
+    assert page.count("<script") == 3
+    assert "<img" not in head
+    assert not re.search(r'(src|href)="(?!#|data:)', head)
+    assert "&lt;/script&gt;&lt;script&gt;alert(1)" in head
+    drawn = json.dumps(specs(page))
+    assert "<script" not in drawn
+    assert "<img" not in drawn

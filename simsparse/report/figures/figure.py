@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from simsparse.report.plain import plain
-from simsparse.results import LayerResult
 
 Trace = dict[str, Any]
 SERIES = tuple(f"@c{number}" for number in range(1, 9))
@@ -69,7 +68,7 @@ def layout(**changes: Any) -> dict[str, Any]:
     return {"margin": margin, "showlegend": False, "hovermode": "closest", **changes}
 
 
-def shown_layers(layers: Sequence[LayerResult], shares: Sequence[float]) -> list[int]:
+def shown_layers(layers: Sequence[object], shares: Sequence[float]) -> list[int]:
     """Indices of layers that hold at least a thousandth of the whole, in order."""
     total = sum(shares) or 1.0
     return (
