@@ -80,6 +80,10 @@ Phase = Annotated[
         "in Hugging Face layout.",
     ),
 ]
+LoadedPhase = Annotated[
+    Literal["prefill", "decode"] | None,
+    Parameter("--phase", help="How decoders in Hugging Face layout run; prefill by default."),
+]
 Optimizer = Annotated[
     Literal["sgd", "momentum", "adam"], Parameter("--optimizer", help="Whose state a training step moves.")
 ]

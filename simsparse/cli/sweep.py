@@ -51,7 +51,10 @@ def sweep(
     resume: Annotated[
         bool, Parameter("--resume", negative="", help="Add to a folder that holds another study.")
     ] = False,
-    jobs: Annotated[int | None, Parameter("--jobs", help="Processes; one per core by default.")] = None,
+    jobs: Annotated[
+        int | None,
+        Parameter("--jobs", help="Processes, one per core by default; on Dask the workers to wait for."),
+    ] = None,
     executor: Annotated[
         str | None, Parameter("--executor", help="serial, processes or dask://host:port.")
     ] = None,

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
+from simsparse.kernels._jit import threaded_kernel
 from simsparse.kernels.conv_depthwise import Geometry, depthwise_share
 from simsparse.kernels.conv_flat import Floats, flat_share
 from simsparse.kernels.conv_rows import Edges, rows_share
 from simsparse.kernels.conv_rows import Geometry as RowGeometry
 
-_parallel: Any = numba.njit(parallel=True, cache=True, nogil=True)
 
-
-@_parallel
+@threaded_kernel
 def depthwise_shares(
     wide: Any,
     narrow: Any,
@@ -39,7 +37,7 @@ def depthwise_shares(
         depthwise_share(wide, narrow, two, bounds[t], bounds[t + 1], *operands)
 
 
-@_parallel
+@threaded_kernel
 def flat_shares(
     wide: Any,
     narrow: Any,
@@ -60,7 +58,7 @@ def flat_shares(
         flat_share(wide, narrow, bounds[t], bounds[t + 1], *operands)
 
 
-@_parallel
+@threaded_kernel
 def row_shares(
     w: Any,
     bounds: NDArray[np.int64],

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
+from simsparse.kernels._jit import threaded_kernel
 from simsparse.kernels.gemv_bitmask import bitmask_rows
 from simsparse.kernels.gemv_bsr import bsr_rows
 from simsparse.kernels.gemv_csr import csr_rows, csr_wide_rows
@@ -17,14 +17,13 @@ from simsparse.kernels.spmm_threads import prefer_openmp
 
 prefer_openmp()  # before the first parallel kernel runs
 
-threaded: Any = numba.njit(cache=True, nogil=True, parallel=True)
 
 Ints = NDArray[np.int64]
 Array = NDArray[Any]
 Floats = NDArray[np.float32]
 
 
-@threaded
+@threaded_kernel
 def bitmask_threads(
     bounds: Ints,
     tag: Any,
@@ -43,7 +42,7 @@ def bitmask_threads(
         bitmask_rows(bounds[t], bounds[t + 1], tag, starts, masks, values, scales, places, x, stride, y, n)
 
 
-@threaded
+@threaded_kernel
 def nm_threads(
     bounds: Ints,
     tag: Any,
@@ -62,7 +61,7 @@ def nm_threads(
         nm_rows(bounds[t], bounds[t + 1], tag, form, columns, words, values, scales, x, stride, y, n)
 
 
-@threaded
+@threaded_kernel
 def csr_threads(
     bounds: Ints,
     tag: Any,
@@ -79,7 +78,7 @@ def csr_threads(
         csr_rows(bounds[t], bounds[t + 1], tag, starts, indices, values, scales, rows, x, y)
 
 
-@threaded
+@threaded_kernel
 def csr_wide_threads(
     bounds: Ints,
     tag: Any,
@@ -96,7 +95,7 @@ def csr_wide_threads(
         csr_wide_rows(bounds[t], bounds[t + 1], tag, starts, indices, values, scales, rows, x, y)
 
 
-@threaded
+@threaded_kernel
 def bsr_threads(
     bounds: Ints,
     tag: Any,

@@ -13,10 +13,10 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
+from simsparse.kernels._jit import threaded_kernel
 from simsparse.kernels.spmm_run import Floats, Weights, csr_share, grouped_share
 
 _config: Any = numba.config
-_parallel: Any = numba.njit(parallel=True, cache=True, nogil=True)
 
 
 def prefer_openmp() -> None:
@@ -29,7 +29,7 @@ def threads_at_most() -> int:
     return int(_config.NUMBA_NUM_THREADS)
 
 
-@_parallel
+@threaded_kernel
 def csr_shares(
     wide: Any,
     narrow: Any,
@@ -56,7 +56,7 @@ def csr_shares(
         csr_share(narrow, s[2], s[3], panels[1], offset, s[4], *with_tile)
 
 
-@_parallel
+@threaded_kernel
 def grouped_shares(
     wide: Any,
     narrow: Any,

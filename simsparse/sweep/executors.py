@@ -14,6 +14,8 @@ from typing import Any, ParamSpec, Protocol, TypeVar
 
 from simsparse.errors import UsageError
 
+WAIT_S = 600.0
+"""For the workers of a cluster to come."""
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -52,7 +54,7 @@ def workers(name: str | None, jobs: int | None) -> Workers:
     if name == "processes":
         return Pool(count)
     if name.startswith("dask://"):
-        return Dask(f"tcp://{name.removeprefix('dask://')}")
+        return Dask(f"tcp://{name.removeprefix('dask://')}", jobs)
     raise UsageError(
         f'executor: expected serial, processes or dask://host:port, got "{name}" (leave it out for processes)'
     )
@@ -124,9 +126,9 @@ class Pool:
 
 
 class Dask:
-    """Workers of a Dask cluster, which need this package and the models' files."""
+    """Workers of a Dask cluster, which need this package and the models' files; ``jobs`` are waited for."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, jobs: int | None = None) -> None:
         try:
             distributed: Any = import_module("distributed")
         except ImportError:
@@ -140,7 +142,20 @@ class Dask:
             raise UsageError(
                 f"executor: expected a scheduler at {address}, got: {text} (start it first)"
             ) from None
+        if jobs is not None:
+            self._wait(jobs)
         self.count = max(1, sum(self._client.ncores().values()))
+
+    def _wait(self, jobs: int) -> None:
+        try:
+            self._client.wait_for_workers(jobs, timeout=WAIT_S)
+        except TimeoutError:
+            came = len(self._client.ncores())
+            self.close()
+            raise UsageError(
+                f"jobs: expected {jobs} workers within {WAIT_S:.0f} s, got {came}"
+                " (start them, or ask for fewer)"
+            ) from None
 
     def start(self) -> Executor:
         """The cluster as an executor; a call is not taken for an equal earlier one."""

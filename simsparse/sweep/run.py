@@ -79,7 +79,8 @@ def sweep(
     resume
         Add to a folder that holds another study. The same study is always continued.
     jobs
-        Processes; one per core by default. In a script, call from under ``if __name__ == "__main__"``.
+        Processes, one per core by default; on Dask the workers to wait for. In a script, call from under
+        ``if __name__ == "__main__"``.
     executor
         ``serial``, ``processes`` or ``dask://host:port``.
     measure

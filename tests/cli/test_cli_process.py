@@ -47,7 +47,7 @@ def test_listing_patterns_needs_nothing_heavy() -> None:
 
 
 def test_checking_a_machine_needs_no_kernels() -> None:
-    path = ROOT / "hwmodels" / "eie.yaml"  # formats with parameters are judged by the formats themselves
+    path = ROOT / "hwmodels" / "tpu-like.yaml"  # formats with parameters are judged by the formats themselves
     found = loaded(f"from simsparse.cli import run\nassert run(['check', {str(path)!r}]) == 0")
     assert set(found) <= {"numpy", "pydantic", "ruamel"}
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from simsparse.errors import UsageError
+from simsparse.sweep import executors
 from simsparse.sweep.executors import workers
 from tests.sweep.small import study
 
@@ -36,8 +37,18 @@ def test_a_point_that_fails_there_says_why(cluster: Any) -> None:
     assert error == study(models="gemm:8,8,8", on="eie", prune=["head:0.5"], format="csc").failed[0][1]
 
 
+def test_workers_are_waited_for(cluster: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = cluster.scheduler_address.replace("tcp://", "dask://")
+    found = workers(name, 1)
+    assert found.count == 1
+    found.close()
+    monkeypatch.setattr(executors, "WAIT_S", 0.1)
+    with pytest.raises(UsageError, match="expected 2 workers within 0 s, got 1"):
+        workers(name, 2)
+
+
 def test_a_scheduler_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     client = distributed.Client
     monkeypatch.setattr(distributed, "Client", lambda address, timeout: client(address, timeout=timeout / 50))
-    with pytest.raises(UsageError, match="expected a scheduler at tcp://127.0.0.1:9, got"):
+    with pytest.raises(UsageError, match=r"expected a scheduler at tcp://127\.0\.0\.1:9, got"):
         workers("dask://127.0.0.1:9", None)
