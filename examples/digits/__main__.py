@@ -30,6 +30,7 @@ from simsparse.pattern import Unstructured
 from simsparse.pruning.criteria import criteria
 from simsparse.pruning.data_criteria import DATA_CRITERIA
 from simsparse.pruning.prune import prune
+from simsparse.sweep.pareto import front
 from simsparse.units import si
 
 MACHINES = ("eie", "eyeriss-v2-pe", "epyc-9654")
@@ -108,15 +109,6 @@ def simulated(
     return rows
 
 
-def front(rows: list[Row]) -> list[Row]:
-    """The rows that no other beats in accuracy without taking more energy."""
-    kept: list[Row] = []
-    for row in sorted(rows, key=lambda row: (-row.accuracy, row.energy_j)):
-        if not kept or row.energy_j < kept[-1].energy_j:
-            kept.append(row)
-    return kept
-
-
 def show(rows: list[Row]) -> None:
     """The front of each network and machine."""
     for network in dict.fromkeys(row.network for row in rows):
@@ -126,7 +118,8 @@ def show(rows: list[Row]) -> None:
             print(
                 f"{'criterion':<10} {'zeros':>6} {'accuracy':>9} {'time':>10} {'energy':>10} {'speed-up':>9}"
             )
-            for row in front(here):
+            kept = front([(-row.accuracy, row.energy_j) for row in here])
+            for row in sorted((here[at] for at in kept), key=lambda row: -row.accuracy):
                 what = f"{row.criterion:<10} {row.sparsity:>6.0%} {row.accuracy:>9.1%}"
                 cost = f"{si(row.time_s, 's'):>10} {si(row.energy_j, 'J'):>10}"
                 print(f"{what} {cost} {row.speedup:>8.2f}x")

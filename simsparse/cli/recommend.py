@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
@@ -44,12 +44,16 @@ def recommend(
         ),
     ] = (),
     criterion: o.Criterion = "magnitude",
+    calibration: o.CalibrationFile = None,
     allocation: o.Allocation = "uniform",
     skip: o.Skip = (),
     dtype: o.Dtype = None,
     batch: o.Batch = None,
     seq: o.Seq = None,
+    columns: o.Columns = None,
+    phase: o.LoadedPhase = None,
     activation_density: o.ActivationDensity = None,
+    activations: o.ActivationsFile = None,
     seed: o.Seed = 0,
     crossover: Annotated[
         bool, Parameter("--crossover", help="Look for the sparsity from which on each layer pays.")
@@ -72,15 +76,23 @@ def recommend(
     requirements = [parse_requirement(text) for text in require]
     if plan is not None and not plan.absolute().parent.is_dir():
         raise FileError([f"{plan}: expected a folder to write to, got none of that name (make it first)"])
-    options = {"dtype": dtype, "activation_density": activation_density, "seed": seed, "criterion": criterion}
+    options: dict[str, object] = {
+        "dtype": dtype,
+        "activation_density": activation_density,
+        "seed": seed,
+        "criterion": criterion,
+    }
+    shape: dict[str, Any] = {"batch": batch, "seq": seq, "columns": columns, "phase": phase}
     if search is not None or budget is not None:
-        if allocation != "uniform" or skip:
+        if allocation != "uniform" or skip or calibration is not None or activations is not None:
             raise UsageError(
-                "--search: expected no --allocation or --skip beside it (the search spreads sparsity)"
+                "--search: expected no --allocation, --skip, --calibration or --activations beside it"
+                " (the search spreads sparsity itself)"
             )
-        found = _searched(model, on, prune, search, _budget(budget), batch, seq, options)
+        found = _searched(model, on, prune, search, _budget(budget), shape, options)
     else:
-        found = _plain(model, on, prune, allocation, skip, batch, seq, crossover, options)
+        options |= {"calibration": calibration, "activations": activations, "crossover": crossover, **shape}
+        found = _plain(model, on, prune, allocation, skip, options)
     _show(found, json=json)
     if plan is not None:
         _write(found, plan)
@@ -95,9 +107,6 @@ def _plain(
     prune: tuple[str, ...],
     allocation: str,
     skip: tuple[str, ...],
-    batch: int | None,
-    seq: int | None,
-    crossover: bool,
     options: Mapping[str, object],
 ) -> Recommendation:
     from simsparse.sweep.recommend import recommend as find
@@ -110,9 +119,6 @@ def _plain(
         prune=prune[0] if prune else None,
         allocation=allocation,
         skip=skip,
-        batch=batch,
-        seq=seq,
-        crossover=crossover,
         **options,  # type: ignore[arg-type]
     )
 
@@ -123,8 +129,7 @@ def _searched(
     prune: tuple[str, ...],
     trials: int | None,
     budget: Budget,
-    batch: int | None,
-    seq: int | None,
+    shape: Mapping[str, Any],
     options: Mapping[str, object],
 ) -> Recommendation:
     import dataclasses
@@ -136,7 +141,7 @@ def _searched(
 
     if trials is None or trials < 0:
         raise UsageError("--search: expected a number of trials >= 0 (0 takes the first solution)")
-    workload, hardware = load_model(model, batch=batch, seq=seq), load_hardware(on)
+    workload, hardware = load_model(model, **shape), load_hardware(on)
     natural = [text for name, text in _BY_FORMAT.items() if name in hardware.formats]
     texts = patterns(prune or (*_SEARCHED, *natural))
     table = tabulate(workload, hardware, texts, budget, **options)  # type: ignore[arg-type]

@@ -1,14 +1,14 @@
 """Which published sparse network is best per joule, per second and per byte on a machine.
 
 >>> import simsparse
->>> front = simsparse.pareto("bert-base", on="h100", seq=16)
->>> front.points[0].network.metric
+>>> found = simsparse.pareto("bert-base", on="h100", seq=16)
+>>> found.points[0].network.metric
 'SQuAD F1'
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from simsparse.hardware import HardwareModel
@@ -16,6 +16,7 @@ from simsparse.load.catalog import load_hardware, load_model
 from simsparse.published.networks import PublishedNetwork, published_networks
 from simsparse.results import Run
 from simsparse.simulate import simulate
+from simsparse.sweep.pareto import front
 
 COSTS: dict[str, Callable[[Run], float]] = {
     "energy": lambda run: run.totals.energy_j,
@@ -93,7 +94,7 @@ def pareto(
                 seed=seed,
             )
     pairs = [(network, runs[network.pattern, network.allocation, network.skip]) for network in networks]
-    on_front = {cost: _front([(net.loss, of(run)) for net, run in pairs]) for cost, of in COSTS.items()}
+    on_front = {cost: front([(net.loss, of(run)) for net, run in pairs]) for cost, of in COSTS.items()}
     points = [
         Point(network=net, run=run, fronts=tuple(cost for cost in COSTS if at in on_front[cost]))
         for at, (net, run) in enumerate(pairs)
@@ -103,12 +104,3 @@ def pareto(
         hardware=hardware.name,
         points=tuple(sorted(points, key=lambda point: point.network.loss)),
     )
-
-
-def _front(costs: Sequence[tuple[float, float]]) -> set[int]:
-    """Positions of the pairs that no other pair beats in one number without being worse in the other."""
-
-    def beaten(a: tuple[float, float]) -> bool:
-        return any(b[0] <= a[0] and b[1] <= a[1] and b != a for b in costs)
-
-    return {at for at, pair in enumerate(costs) if not beaten(pair)}

@@ -107,6 +107,7 @@ def sentences(measurement: Measurement) -> list[str]:
 def _table(measurement: Measurement, *, width: int, all_layers: bool) -> Table:
     """Columns that do not fit are left out; JSON and CSV have them all."""
     every = (*_HEADS, *_HOST_HEADS)
+    heads: Sequence[str]
     if width >= WIDE:
         heads = every if measurement.host else _HEADS
     else:

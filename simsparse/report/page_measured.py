@@ -49,7 +49,7 @@ def measurement_html(measurement: Measurement) -> str:
         heading=plain(measurement.model),
         facts=_facts(measurement),
         verdict=first,
-        more=[f"{line}." for line in more],
+        more=[f"{'; '.join(more)}."] if more else [],
         tiles=_tiles(measurement),
         layers=_layers(measurement),
         notes=[plain(note) for note in measurement.notes],

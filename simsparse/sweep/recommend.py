@@ -5,19 +5,22 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from simsparse.errors import SimsparseError
 from simsparse.hardware import HardwareModel
 from simsparse.ir import Layer, Workload
 from simsparse.layer_run import AUTO
+from simsparse.load.calibration_npz import load_calibration
 from simsparse.load.catalog import load_hardware, load_model
 from simsparse.load.plan_yaml import ModelPlan
 from simsparse.model_run import run_layers, run_together
 from simsparse.pattern import Pattern, parse_pattern
+from simsparse.pruning.calibration import Calibration
 from simsparse.pruning.prune import prune
 from simsparse.pruning.pruned import Pruned
 from simsparse.results import LayerResult, Run
-from simsparse.simulate import finished_run, model_run, simulate
+from simsparse.simulate import finished_run, model_run, simulate, with_activations
 from simsparse.sweep.crossover import LEAST, MOST, WIDTH, family
 
 DEFAULT_PATTERN = "unstructured:0.9"
@@ -70,7 +73,11 @@ def recommend(
     dtype: str | None = None,
     batch: int | None = None,
     seq: int | None = None,
+    columns: int | None = None,
+    phase: str | None = None,
     activation_density: float | None = None,
+    activations: str | Path | Mapping[str, float] | None = None,
+    calibration: str | Path | Calibration | None = None,
     seed: int = 0,
     crossover: bool = True,
 ) -> Recommendation:
@@ -87,15 +94,21 @@ def recommend(
     UnsupportedError
         If nothing in the model can be simulated on the machine.
     """
-    workload = load_model(model, batch=batch, seq=seq) if isinstance(model, str) else model
+    workload = model
+    if isinstance(workload, str):
+        workload = load_model(workload, batch=batch, seq=seq, columns=columns, phase=phase)
     hardware = load_hardware(on) if isinstance(on, str) else on
     text = DEFAULT_PATTERN if prune is None and not workload.weights and allocation in _EVEN else prune
     asked = None if text is None else parse_pattern(text)
-    pruned = _pruned(workload, asked, criterion, allocation, seed, skip)
+    way = _Pruning(criterion, seed, load_calibration(calibration))
+    pruned = way.pruned(workload, asked, allocation=allocation, skip=skip)
+    if activations is not None:
+        pruned = with_activations(pruned, activations)
+        way = dataclasses.replace(way, activations=pruned.activations)
     pace = _Pace(hardware, dtype, activation_density)
     run, by_format = pace.all_formats(pruned, allocation, model if isinstance(model, str) else workload.name)
     layers = {layer.name: layer for layer in workload.layers}
-    crossings = _Crossings(workload, pace, asked, criterion, seed) if crossover else None
+    crossings = _Crossings(workload, pace, asked, way) if crossover else None
     choices = []
     for result, dense in zip(run.layers, run.baseline_layers, strict=True):
         if not result.format:
@@ -152,15 +165,35 @@ def _left_dense(workload: Workload, pruned: Pruned, skip: Sequence[str]) -> list
     ]
 
 
-def _pruned(
-    workload: Workload,
-    pattern: Pattern | None,
-    criterion: str,
-    allocation: str,
-    seed: int,
-    skip: Sequence[str],
-) -> Pruned:
-    return prune(workload, pattern, criterion=criterion, allocation=allocation, seed=seed, skip=skip)
+@dataclass(frozen=True, slots=True)
+class _Pruning:
+    """How weights are chosen, and what is known of inputs, whatever the pattern."""
+
+    criterion: str
+    seed: int
+    calibration: Calibration | None
+    activations: Mapping[str, float] | None = None
+    """Densities of inputs by layer; those that a profile brings where there are none."""
+
+    def pruned(
+        self,
+        workload: Workload,
+        pattern: Pattern | None,
+        *,
+        allocation: str = "uniform",
+        skip: Sequence[str] = (),
+    ) -> Pruned:
+        """``workload`` pruned in this way."""
+        found = prune(
+            workload,
+            pattern,
+            criterion=self.criterion,
+            calibration=self.calibration,
+            allocation=allocation,
+            seed=self.seed,
+            skip=skip,
+        )
+        return found if self.activations is None else dataclasses.replace(found, activations=self.activations)
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,10 +246,8 @@ class _Pace:
 class _Crossings:
     """From which sparsity on layers pay; layers of equal shape with seeded weights share the answer."""
 
-    def __init__(
-        self, workload: Workload, pace: _Pace, pattern: Pattern | None, criterion: str, seed: int
-    ) -> None:
-        self._workload, self._pace, self._criterion, self._seed = workload, pace, criterion, seed
+    def __init__(self, workload: Workload, pace: _Pace, pattern: Pattern | None, way: _Pruning) -> None:
+        self._workload, self._pace, self._way = workload, pace, way
         self._family = None if pattern is None else family(pattern)
         self._known: dict[Hashable, float | None] = {}
 
@@ -224,7 +255,8 @@ class _Crossings:
         """The sparsity for a layer in a format, knowing whether the pattern asked for pays."""
         if self._family is None:
             return None
-        own = layer.name in self._workload.weights
+        way = self._way
+        own = layer.name in self._workload.weights or way.calibration is not None or bool(way.activations)
         key = (layer.name if own else dataclasses.replace(layer, name=""), format_, pays)
         if key not in self._known:
             self._known[key] = self._bisected(layer, format_, pays)
@@ -250,9 +282,7 @@ class _Crossings:
         alone = dataclasses.replace(self._workload, layers=(layer,), unsupported=())
         try:
             pattern = parse_pattern(f"{name}:{sparsity:g}")
-            return self._pace.pays(
-                _pruned(alone, pattern, self._criterion, "uniform", self._seed, ()), format_
-            )
+            return self._pace.pays(self._way.pruned(alone, pattern), format_)
         except SimsparseError:
             return False
 

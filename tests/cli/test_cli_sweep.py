@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -131,6 +132,40 @@ def test_recommend_as_json_and_its_requirements(capsys: pytest.CaptureFixture[st
     out, err = capsys.readouterr()
     assert json.loads(out)["layers"][0]["format"]
     assert err.startswith("error: --require")
+
+
+def test_recommend_and_explain_take_the_width_of_a_matrix(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "w.smtx").write_text("2, 4, 3\n0 2 3\n0 3 1\n")
+    for command in ("recommend", "explain"):
+        assert run([command, "w.smtx", "--on", "eie", "--columns", "32", "--json"]) == 0
+        data = json.loads(capsys.readouterr().out)
+        if command == "recommend":
+            assert [layer["n"] for layer in data["layers"]] == [32]
+        assert run([command, "gemm:8,8,8", "--on", "eie", "--prune", "2:4", "--columns", "32"]) == 2
+        assert "columns" in capsys.readouterr().err
+
+
+def test_recommend_and_explain_know_what_was_captured(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    inputs = np.random.default_rng(0).standard_normal((64, 30)).astype(np.float32)
+    np.savez(tmp_path / "c.npz", **{"gemm/inputs": inputs, "gemm/density": np.array([0.25])})
+    base = ["gemm:64,64,8", "--on", "eie", "--prune", "unstructured:0.5", "--json"]
+    for command in ("recommend", "explain"):
+        assert run([command, *base, "--criterion", "wanda"]) == 2
+        assert "wanda" in capsys.readouterr().err
+        known = ["--criterion", "wanda", "--calibration", "c.npz", "--activations", "c.npz"]
+        assert run([command, *base]) == 0
+        blind = json.loads(capsys.readouterr().out)
+        assert run([command, *base, *known]) == 0
+        found = json.loads(capsys.readouterr().out)
+        assert found != blind
+        if command == "recommend":
+            assert run(["simulate", *base, *known]) == 0
+            simulated = json.loads(capsys.readouterr().out)
+            assert found["layers"][0]["time_s"] == simulated["layers"][0]["time_s"]
 
 
 def test_recommend_searches_within_a_budget(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

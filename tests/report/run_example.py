@@ -1,4 +1,4 @@
-"""Runs made by hand, for tests of what is written about them."""
+"""Runs and measurements made by hand, for tests of what is written about them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from simsparse.ir import Unsupported
+from simsparse.measurement import LayerMeasurement, Measurement
 from simsparse.results import Cost, Counts, LayerResult, Run
 
 
@@ -83,3 +84,43 @@ def example_run(**changes: Any) -> Run:
         versions={"simsparse": "0.1.0", "numpy": "2"},
     )
     return replace(run, **changes)
+
+
+def example_measurement(**changes: Any) -> Measurement:
+    product = LayerMeasurement(
+        name="fc",
+        layer="fc",
+        kind="Gemm",
+        m=64,
+        k=32,
+        n=8,
+        weight_density=0.25,
+        format="csr",
+        kernel="rows",
+        time_s=2e-6,
+        spread=0.1,
+        dense_s=3e-6,
+        predicted_s=2.5e-6,
+        flops=8192,
+        moved_bytes=4096,
+    )
+    other = LayerMeasurement(name="relu", layer="relu", kind="Relu", time_s=1e-6, spread=0.2)
+    plain = Measurement(
+        model="net",
+        pattern="2:4",
+        format="auto",
+        threads=1,
+        batch=1,
+        seed=0,
+        runs=3,
+        time_s=3e-6,
+        spread=0.1,
+        dense_name="onnxruntime",
+        dense_s=6e-6,
+        dense_spread=0.1,
+        layers=(product, other),
+        host="host",
+        predicted_s=2.5e-6,
+        notes=("a note",),
+    )
+    return replace(plain, **changes)

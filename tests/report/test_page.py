@@ -11,11 +11,10 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from run_example import example_run, layer
+from run_example import example_measurement, example_run, layer
 
 from simsparse.explanation import PlanBook, explain_run
 from simsparse.load.catalog import load_hardware, names
-from simsparse.measurement import LayerMeasurement, Measurement
 from simsparse.report.figures import run_figures
 from simsparse.report.figures.energy_groups import GROUPS, group_of
 from simsparse.report.figures.measured import measured_scatter
@@ -208,50 +207,13 @@ def test_notebook_forms(run: Run) -> None:
     assert run.explanation is not None
     assert explanation_html(run.explanation) == run.explanation._repr_html_()
     assert "fixed overheads" in run.explanation._repr_html_()
-
-
-def measurement(**changes: Any) -> Measurement:
-    product = LayerMeasurement(
-        name="fc",
-        layer="fc",
-        kind="Gemm",
-        m=64,
-        k=32,
-        n=8,
-        weight_density=0.25,
-        format="csr",
-        kernel="rows",
-        time_s=2e-6,
-        spread=0.1,
-        dense_s=3e-6,
-        predicted_s=2.5e-6,
-        flops=8192,
-        moved_bytes=4096,
-    )
-    other = LayerMeasurement(name="relu", layer="relu", kind="Relu", time_s=1e-6, spread=0.2)
-    plain = Measurement(
-        model="net",
-        pattern="2:4",
-        format="auto",
-        threads=1,
-        batch=1,
-        seed=0,
-        runs=3,
-        time_s=3e-6,
-        spread=0.1,
-        dense_name="onnxruntime",
-        dense_s=6e-6,
-        dense_spread=0.1,
-        layers=(product, other),
-        host="host",
-        predicted_s=2.5e-6,
-        notes=("a note",),
-    )
-    return dataclasses.replace(plain, **changes)
+    hostile = dataclasses.replace(run.explanation, model=HOSTILE, pattern=HOSTILE)._repr_html_()
+    assert "<script" not in hostile
+    assert "<img" not in hostile
 
 
 def test_a_measurement_has_a_page_with_its_numbers() -> None:
-    page = measurement_html(measurement())
+    page = measurement_html(example_measurement())
     drawn = specs(page)
     assert list(drawn) == ["time-layers", "measured"]
     bars = [trace for trace in drawn["time-layers"]["data"] if trace["type"] == "bar"]
@@ -265,21 +227,21 @@ def test_a_measurement_has_a_page_with_its_numbers() -> None:
 
 
 def test_a_measurement_without_prediction_or_runs_has_a_page() -> None:
-    (product, other) = measurement().layers
+    (product, other) = example_measurement().layers
     alone = dataclasses.replace(product, predicted_s=None, dense_s=None)
-    page = measurement_html(measurement(layers=(alone, other), predicted_s=None, host=""))
+    page = measurement_html(example_measurement(layers=(alone, other), predicted_s=None, host=""))
     assert list(specs(page)) == ["time-layers"]
-    stopped = measurement(
+    stopped = example_measurement(
         layers=(), time_s=None, spread=None, dense_s=None, dense_spread=None, runs=0, interrupted=True
     )
     assert "interrupted before the first run ended" in measurement_html(stopped)
 
 
 def test_names_in_a_measurement_are_text() -> None:
-    (product, other) = measurement().layers
+    (product, other) = example_measurement().layers
     hostile = dataclasses.replace(product, name=HOSTILE, kernel=HOSTILE, format=HOSTILE)
     page = measurement_html(
-        measurement(model=HOSTILE, host=HOSTILE, layers=(hostile, other), notes=(HOSTILE,))
+        example_measurement(model=HOSTILE, host=HOSTILE, layers=(hostile, other), notes=(HOSTILE,))
     )
     policy, head = page[: page.index("</head>")], page[: page.index('<script type="application/json"')]
     assert 'Content-Security-Policy" content="default-src &#39;none&#39;' in policy

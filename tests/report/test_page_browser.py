@@ -13,10 +13,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from browser import chromium, open_page, until
+from run_example import example_measurement
 
 from simsparse.explanation import PlanBook, explain_run
 from simsparse.load.catalog import load_hardware
 from simsparse.report import html, read_run, to_json
+from simsparse.report.page_measured import measurement_html
 from simsparse.report.page_study import study_html
 from simsparse.results import Run
 from simsparse.simulate import simulate
@@ -177,6 +179,16 @@ def test_a_study(browser: Any, folder: Path) -> None:
     check_quiet(browser)
     _check_figures(browser, 4)
     assert texts(browser, "#points-rows tbody th") == ["net", "net"]
+
+
+def test_a_measurement(browser: Any, folder: Path) -> None:
+    measured = example_measurement()
+    (folder / "measured.html").write_text(measurement_html(measured))
+    open_page(browser, folder / "measured.html")
+    check_quiet(browser)
+    _check_figures(browser, 2)
+    assert texts(browser, "#layers-rows tbody th") == [layer.name for layer in measured.layers]
+    assert values(browser, 6) == [repr(layer.time_s) for layer in measured.layers]
 
 
 def test_a_hostile_name_in_an_onnx_model_is_text(browser: Any, folder: Path) -> None:
