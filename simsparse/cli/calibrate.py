@@ -80,9 +80,15 @@ def _show(done: Calibration, path: Path) -> None:
         f" ({si(every.dram_bytes_per_s, 'B/s')} on all threads)",
         f"model against {done.timings} timings: median error {100 * done.median_error:.1f} %,"
         f" nine of ten within {100 * done.p90_error:.0f} %;"
-        f" the same product twice: {100 * noise.median_spread:.1f} and {100 * noise.p90_spread:.0f} %",
+        f" {_noise_text(noise.median_spread, noise.p90_spread)}",
         *(f"warning: {text}" for text in done.warnings),
         f"wrote {path}",
     ]
     for line in lines:
         out.print(Text(line), soft_wrap=True)
+
+
+def _noise_text(median: float, p90: float) -> str:
+    if math.isnan(median):
+        return "timed once, so the noise is not known"
+    return f"the same product twice: {100 * median:.1f} and {100 * p90:.0f} %"
