@@ -12,7 +12,7 @@ from simsparse.results import LayerResult
 from simsparse.simulate import simulate_layer
 from tests.laws.cases import MACHINES, Case, cases, faster, machine
 
-EXAMPLES = 12
+EXAMPLES = 8
 """Each law meets every machine; the machines multiply the cases."""
 REACHABLE_POWER = 1.1
 """A machine may exceed its TDP by a tenth for a layer, no more."""
