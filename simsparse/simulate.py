@@ -117,18 +117,16 @@ def simulate(
     _known_format(hardware, format), _known_dtype(hardware, dtype)  # refuse names before any weight is drawn
     chosen = load_plan(plan) if isinstance(plan, str | Path) else plan or ModelPlan()
     chosen.check(workload, hardware)
-    if pattern is None and (chosen.prune is not None or chosen.patterns):
-        pruned, allocation = prune_as_planned(workload, chosen, skip), chosen.allocation
-    else:
-        pruned = prune_workload(
-            workload,
-            pattern,
-            criterion=criterion,
-            calibration=load_calibration(calibration),
-            allocation=allocation,
-            seed=seed,
-            skip=skip,
-        )
+    pruned, allocation = prune_or_follow(
+        workload,
+        pattern,
+        chosen,
+        criterion=criterion,
+        calibration=calibration,
+        allocation=allocation,
+        seed=seed,
+        skip=skip,
+    )
     if activations is not None:
         pruned = with_activations(pruned, activations)
     if phase == TRAIN:
@@ -296,6 +294,38 @@ def with_activations(pruned: Pruned, activations: str | Path | Mapping[str, floa
         if not 0.0 <= density <= 1.0:
             raise UsageError(f"{source}: layer {name}: expected a density of 0 to 1, got {density:g}")
     return replace(pruned, activations=found)
+
+
+def prune_or_follow(
+    workload: Workload,
+    pattern: Pattern | None,
+    plan: ModelPlan,
+    *,
+    criterion: str,
+    calibration: str | Path | Calibration | None,
+    allocation: str,
+    seed: int,
+    skip: Sequence[str],
+) -> tuple[Pruned, str]:
+    """``workload`` pruned in ``pattern``, without one as ``plan`` says, and the allocation that was used.
+
+    Raises
+    ------
+    UsageError
+        If a name, number or file cannot be used.
+    """
+    if pattern is None and (plan.prune is not None or plan.patterns):
+        return prune_as_planned(workload, plan, skip), plan.allocation
+    pruned = prune_workload(
+        workload,
+        pattern,
+        criterion=criterion,
+        calibration=load_calibration(calibration),
+        allocation=allocation,
+        seed=seed,
+        skip=skip,
+    )
+    return pruned, allocation
 
 
 def prune_as_planned(workload: Workload, plan: ModelPlan, skip: Sequence[str] = ()) -> Pruned:

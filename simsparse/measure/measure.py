@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from simsparse.errors import UsageError
 from simsparse.formats import make_format
 from simsparse.hardware import HardwareModel
-from simsparse.load.calibration_npz import load_calibration
 from simsparse.load.npz import NpzArrays
 from simsparse.load.plan_yaml import ModelPlan, load_plan
 from simsparse.measure.baseline import Baseline, Feeds, best_baseline
@@ -33,9 +32,8 @@ from simsparse.measure.ops_product import AUTO, Kernels
 from simsparse.measurement import LayerMeasurement, Measurement
 from simsparse.pattern import Pattern, parse_pattern
 from simsparse.pruning.calibration import Calibration
-from simsparse.pruning.prune import prune as prune_workload
 from simsparse.pruning.pruned import Pruned
-from simsparse.simulate import prune_as_planned
+from simsparse.simulate import prune_or_follow
 
 __all__ = ["Progress", "measure"]
 
@@ -131,18 +129,16 @@ def measure(
     with open_source(model, batch=batch, seq=seq, seed=seed) as source, _blas_threads(threads):
         chosen = load_plan(plan) if isinstance(plan, str | Path) else plan or ModelPlan()
         chosen.check(source.workload)
-        if pattern is None and (chosen.prune is not None or chosen.patterns):
-            pruned = prune_as_planned(source.workload, chosen, skip)
-        else:
-            pruned = prune_workload(
-                source.workload,
-                pattern,
-                criterion=criterion,
-                calibration=load_calibration(calibration),
-                allocation=allocation,
-                seed=seed,
-                skip=skip,
-            )
+        pruned, _ = prune_or_follow(
+            source.workload,
+            pattern,
+            chosen,
+            criterion=criterion,
+            calibration=calibration,
+            allocation=allocation,
+            seed=seed,
+            skip=skip,
+        )
         masks = LayerMasks(pruned, source)
         kernels = Kernels(
             format=format,
