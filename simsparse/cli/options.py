@@ -12,7 +12,8 @@ Model = Annotated[
     str,
     Parameter(
         help=f"Bundled name (simsparse list workloads), {_FORMS}, a Hugging Face folder, or a file: .yaml, "
-        ".onnx, .safetensors, config.json, .pt, .smtx, .mtx, SCALE-Sim .csv, Timeloop .yaml."
+        ".onnx, .safetensors, config.json, .pt, .smtx, .mtx, SCALE-Sim .csv, Timeloop .yaml; "
+        "resnet50@FILE takes the weights of a checkpoint."
     ),
 ]
 On = Annotated[

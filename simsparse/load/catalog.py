@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from simsparse.ir import Workload
     from simsparse.load.hardware_override import Overrides
 
+CHECKPOINT = "@"
+"""Parts a workload from the checkpoint that holds its weights."""
 HOST = "host"
 """The name of the calibrated host."""
 FOLDERS = {"hardware": "hwmodels", "workload": "workloads"}
@@ -106,6 +108,7 @@ def load_model(
     Inline are ``gemm:M,K,N`` and ``conv:C,K,H,W,R,S,stride``. Files are known by their endings: ``.yaml``
     (a workload, or a Timeloop problem), ``.onnx``, ``.safetensors`` and its index, a folder in Hugging Face
     layout or its ``config.json``, ``.pt``, single matrices ``.smtx`` and ``.mtx``, a SCALE-Sim ``.csv``.
+    ``resnet50@pruned.safetensors`` is a workload with the weights of a checkpoint.
 
     Parameters
     ----------
@@ -135,6 +138,12 @@ def load_model(
                 f"{what}: expected a whole number >= 1, got {value} (leave it out for the model's own)"
             )
     text = str(text)
+    model, checkpoint = split_checkpoint(text)
+    if checkpoint is not None:
+        from simsparse.load.files.checkpoint_weights import with_checkpoint
+
+        workload = load_model(model, batch=batch, seq=seq, columns=columns, phase=phase)
+        return with_checkpoint(workload, checkpoint)
     from simsparse.load.inline import is_inline, parse_inline
 
     if is_inline(text):
@@ -159,6 +168,19 @@ def load_model(
     file = workload_file(text)
     _refuse("a workload", columns=columns, phase=phase)
     return load_workload(file, batch=batch, seq=seq)
+
+
+def split_checkpoint(text: str) -> tuple[str, str | None]:
+    """The model and the checkpoint in ``MODEL@FILE``, MODEL a bundled name or a workload's YAML.
+
+    >>> split_checkpoint("resnet50@runs/a@b.pt")
+    ('resnet50', 'runs/a@b.pt')
+    >>> split_checkpoint("me@home/model.pt")
+    ('me@home/model.pt', None)
+    """
+    model, _, file = text.partition(CHECKPOINT)
+    is_workload = model in names("workload") or _is_file_name(model, (".yaml", ".yml"))
+    return (model, file) if file and is_workload else (text, None)
 
 
 def _refuse(what: str, **options: object) -> None:

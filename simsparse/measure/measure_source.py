@@ -11,7 +11,8 @@ from types import MappingProxyType
 
 from simsparse.errors import UsageError
 from simsparse.ir import Layer, Workload
-from simsparse.load.catalog import load_model, workload_file
+from simsparse.load.catalog import load_model, split_checkpoint, workload_file
+from simsparse.load.files.checkpoint_weights import with_checkpoint
 from simsparse.load.graph import Attribute, Graph, Node, Op, TensorSpec, make_graph
 from simsparse.load.inline import is_inline
 from simsparse.load.lower import lower
@@ -50,16 +51,17 @@ def open_source(
         If the model cannot be loaded, or is no file that can be run.
     """
     text = str(model)
-    if text.lower().endswith(".onnx"):
+    shape, checkpoint = split_checkpoint(text)
+    if shape.lower().endswith(".onnx"):
         yield Source(path=Path(text), workload=load_onnx(text, batch=batch, seq=seq), batch=batch, seq=seq)
         return
-    if not is_inline(text) and Path(text).suffix.lower() not in ("", ".yaml", ".yml"):
+    if not is_inline(shape) and Path(shape).suffix.lower() not in ("", ".yaml", ".yml"):
         raise UsageError(
             f"measure: expected a bundled name, .yaml, .onnx or an inline layer, got {text} "
             "(export the model to ONNX)"
         )
-    graph = _graph(text, batch, seq)
-    workload = lower(graph)
+    graph = _graph(shape, batch, seq)
+    workload = lower(graph) if checkpoint is None else with_checkpoint(lower(graph), checkpoint)
     layers = {layer.name: layer for layer in workload.layers}
     with tempfile.TemporaryDirectory(prefix="simsparse-") as folder:
         path = Path(folder) / "model.onnx"

@@ -6,13 +6,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from simsparse.errors import FileError, UsageError
 from simsparse.ir import Workload
 from simsparse.load.document import shown_path
 
+if TYPE_CHECKING:
+    from simsparse.load.files.tensor_source import TensorSource
+
 Load = Callable[..., Workload]
+TORCH_ENDINGS = (".pt", ".pth", ".bin")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,25 +28,35 @@ class FileKind:
     options: tuple[str, ...] = ()
 
 
-def _safetensors(path: Path, **options: Any) -> Workload:
+def read_tensors(path: Path) -> Mapping[str, TensorSource]:
+    """The tensors of a checkpoint by name: ``.safetensors``, an index of its shards, or PyTorch's.
+
+    Raises
+    ------
+    FileError
+        If it has another ending, or is damaged.
+    """
+    lower = path.name.lower()
+    if lower.endswith(".safetensors"):
+        from simsparse.load.files.safetensors_file import read_safetensors
+
+        return read_safetensors(path)
+    if lower.endswith(".safetensors.index.json"):
+        from simsparse.load.files.checkpoint_files import read_shards
+
+        return read_shards(path)
+    if lower.endswith(TORCH_ENDINGS):
+        from simsparse.load.files.torch_file import read_torch
+
+        return read_torch(path)
+    expected = "a checkpoint (.safetensors, its .index.json, .pt, .pth or .bin)"
+    raise FileError([f"{shown_path(path)}: expected {expected}, got another ending (convert it)"])
+
+
+def _checkpoint(path: Path, *, kind: str, **options: Any) -> Workload:
     from simsparse.load.files.checkpoint_model import checkpoint_workload
-    from simsparse.load.files.safetensors_file import read_safetensors
 
-    return checkpoint_workload(read_safetensors(path), path, kind="safetensors", **options)
-
-
-def _shards(path: Path, **options: Any) -> Workload:
-    from simsparse.load.files.checkpoint_files import read_shards
-    from simsparse.load.files.checkpoint_model import checkpoint_workload
-
-    return checkpoint_workload(read_shards(path), path, kind="index of safetensors", **options)
-
-
-def _torch(path: Path, **options: Any) -> Workload:
-    from simsparse.load.files.checkpoint_model import checkpoint_workload
-    from simsparse.load.files.torch_file import read_torch
-
-    return checkpoint_workload(read_torch(path), path, kind="PyTorch", **options)
+    return checkpoint_workload(read_tensors(path), path, kind=kind, **options)
 
 
 def _huggingface(path: Path, **options: Any) -> Workload:
@@ -76,17 +90,20 @@ def _timeloop(path: Path) -> Workload:
 
 
 _TOKENS = ("batch", "seq")
-_PYTORCH = FileKind(name="PyTorch checkpoint", load=_torch, options=_TOKENS)
+_PYTORCH = FileKind(name="PyTorch checkpoint", load=partial(_checkpoint, kind="PyTorch"), options=_TOKENS)
 _HUGGINGFACE = FileKind(name="Hugging Face model", load=_huggingface, options=(*_TOKENS, "phase"))
-_INDEX = FileKind(name="safetensors index", load=_shards, options=_TOKENS)
+_INDEX = FileKind(
+    name="safetensors index", load=partial(_checkpoint, kind="index of safetensors"), options=_TOKENS
+)
+_SAFETENSORS = FileKind(
+    name="safetensors checkpoint", load=partial(_checkpoint, kind="safetensors"), options=_TOKENS
+)
 TIMELOOP = FileKind(name="Timeloop problem", load=_timeloop)
 KINDS: Mapping[str, FileKind] = {
-    ".safetensors": FileKind(name="safetensors checkpoint", load=_safetensors, options=_TOKENS),
+    ".safetensors": _SAFETENSORS,
     ".safetensors.index.json": _INDEX,
     ".json": _HUGGINGFACE,
-    ".pt": _PYTORCH,
-    ".pth": _PYTORCH,
-    ".bin": _PYTORCH,
+    **dict.fromkeys(TORCH_ENDINGS, _PYTORCH),
     ".smtx": FileKind(name="DLMC matrix", load=_smtx, options=("columns",)),
     ".mtx": FileKind(name="MatrixMarket matrix", load=_mtx, options=("columns",)),
     ".csv": FileKind(name="SCALE-Sim topology", load=_scalesim),
@@ -124,7 +141,7 @@ def _folder_kind(folder: Path) -> FileKind:
 
     if (folder / "config.json").exists():
         return _HUGGINGFACE
-    for name, kind in ((INDEX, _INDEX), (WHOLE, KINDS[".safetensors"])):
+    for name, kind in ((INDEX, _INDEX), (WHOLE, _SAFETENSORS)):
         if (folder / name).exists():
             return replace(kind, load=partial(_inside, name, kind.load))
     expected = f"a folder with config.json, {INDEX} or {WHOLE}"

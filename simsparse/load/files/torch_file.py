@@ -18,7 +18,6 @@ from simsparse.errors import FileError, UsageError
 from simsparse.load.files.tensor_source import Array, Mask, Shape, TensorSource, nonzero_mask
 from simsparse.load.onnx_text import clean
 
-ENDINGS = (".pt", ".pth", ".bin")
 _INSIDE = ("state_dict", "model_state_dict", "model", "module")
 _MAX_NESTING = 4
 
