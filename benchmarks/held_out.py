@@ -4,8 +4,9 @@
 
 For every library of the RTX 3090 rows one leading constant (efficiency, or cycles per load) is refitted over
 the rows of all other weight shapes (M, K), by least median error on a grid around the shipped value, and
-tried on the shape left out. Printed are median and 90th percentile of the error with the shipped constant,
-which has seen all rows, and held out.
+tried on the shape left out; then over every other shape (M, K, N), and tried on the other half, both ways.
+Printed are median and 90th percentile of the error with the shipped constant, which has seen all rows, held
+out shape by shape, and by halves.
 """
 
 from __future__ import annotations
@@ -81,30 +82,37 @@ def rows_of(library: str) -> list[tuple[dict[str, str], float]]:
     return [(row, float(row["cublas_gemm_ms"]) / 1e3) for row in dense.values()]
 
 
-def held_out(library: str) -> tuple[np.ndarray, np.ndarray]:
-    """Errors with the shipped constant, and with one that has not seen the row's (M, K)."""
+def held_out(library: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Errors with the shipped constant, with one that has not seen the row's (M, K), and by halves."""
     rows = rows_of(library)
     ours = np.array([[time_s(library, row, factor) for factor in FACTORS] for row, _ in rows])
     error = np.abs(ours / np.array([measured for _, measured in rows])[:, None] - 1)
-    shape = np.array([f"{row['M']}x{row['K']}" for row, _ in rows])
-    out = np.empty(len(rows))
-    for left in np.unique(shape):
-        best = int(np.argmin(np.median(error[shape != left], axis=0)))
-        out[shape == left] = error[shape == left, best]
-    return error[:, FACTORS.index(1.0)], out
+    shapes = [tuple(int(row[side]) for side in "MKN") for row, _ in rows]
+    order = {shape: index for index, shape in enumerate(sorted(set(shapes)))}
+    half = np.array([order[shape] % 2 for shape in shapes])
+    weight = np.array([f"{m}x{k}" for m, k, _ in shapes])
+    return error[:, FACTORS.index(1.0)], _tried(error, weight), _tried(error, half)
+
+
+def _tried(error: np.ndarray, fold: np.ndarray) -> np.ndarray:
+    """(rows,) error of each row with the factor that is best without its fold."""
+    out = np.empty(len(error))
+    for left in np.unique(fold):
+        best = int(np.argmin(np.median(error[fold != left], axis=0)))
+        out[fold == left] = error[fold == left, best]
+    return out
 
 
 def main(libraries: list[str]) -> None:
     """Print the table."""
-    print(f"{'library':16} {'constant':16} rows   seen: median  p90   held out: median  p90")
+    print(f"{'library':16} {'constant':16} rows   {'seen':14} {'by (M, K)':14} by halves")
     for library in libraries or LIBRARIES:
-        seen, out = held_out(library)
-        parts = [f"{np.quantile(errors, share):6.3f}" for errors in (seen, out) for share in (0.5, 0.9)]
-        print(
-            f"{library:16} {LIBRARIES[library][0]:16} {len(seen):4} {parts[0]:>14} {parts[1]}"
-            f" {parts[2]:>17} {parts[3]}",
-            flush=True,
-        )
+        parts = [
+            " / ".join(f"{100 * np.quantile(errors, share):4.1f} %" for share in (0.5, 0.9))
+            for errors in held_out(library)
+        ]
+        rows = len(rows_of(library))
+        print(f"{library:16} {LIBRARIES[library][0]:16} {rows:4}   {'  '.join(parts)}", flush=True)
 
 
 if __name__ == "__main__":

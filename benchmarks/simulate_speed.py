@@ -1,11 +1,12 @@
 """Speed and memory of the simulator, side by side with SCALE-Sim v3 when asked.
 
-    python benchmarks/simulate_speed.py [--peers] [--csv FILE]
+    python benchmarks/simulate_speed.py [--peers] [--csv FILE] [--machines NAME …]
 
 Prints, for ResNet-50 at 90 % unstructured on every bundled machine: CPU seconds from masks to report in a
 warm process, CPU and wall seconds and peak memory of the whole command in a fresh process (imports, cached
 kernels, seeded weights, masks); then tiles per second of both engines, the time over four sizes, and
-Llama-2-7B. With ``--peers`` the same layers run dense in SCALE-Sim v3 in an environment of its own.
+Llama-2-7B; with ``--machines`` only the rows of these. With ``--peers`` the same layers run dense in SCALE-
+Sim v3 in an environment of its own.
 """
 
 from __future__ import annotations
@@ -80,11 +81,11 @@ def fresh_process(*arguments: str) -> tuple[float, float, float]:
     return wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
 
 
-def machines() -> list[dict[str, object]]:
+def machines(wanted: list[str]) -> list[dict[str, object]]:
     """One row per machine."""
     pruned = with_masks(load_model("resnet50"))
     rows: list[dict[str, object]] = []
-    for name in names("hardware"):
+    for name in wanted:
         simulate_pruned(pruned, on=name)
         warm = cpu_s(lambda name=name: to_json(simulate_pruned(pruned, on=name)))  # type: ignore[misc]
         wall, cpu, peak = fresh_process("simulate", "resnet50", "--on", name, "--prune", PATTERN)
@@ -241,17 +242,20 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--peers", action="store_true", help="run SCALE-Sim v3 on the same layers (minutes)")
+    parser.add_argument("--machines", nargs="+", metavar="NAME", help="only these machines, nothing else")
     parser.add_argument("--csv", type=Path, help="write the table of machines here")
     options = parser.parse_args()
     print(
         f"{'ResNet-50 at 90 %':18} {'warm CPU s':>10} {'cold wall s':>11} {'cold CPU s':>11} {'peak MB':>9}"
     )
-    rows = machines()
+    rows = machines(options.machines or names("hardware"))
     if options.csv:
         with options.csv.open("w", newline="") as file:
             writer = csv.DictWriter(file, fieldnames=list(rows[0]))
             writer.writeheader()
             writer.writerows(rows)
+    if options.machines:
+        return
     engines()
     llama()
     if options.peers:

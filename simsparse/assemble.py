@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -27,7 +27,8 @@ def assemble(
     layers = tuple(sparse for sparse, _ in pairs)
     limit, share = _dominant(layers)
     pattern, found = _pattern_found(settings)
-    notes = (*workload.notes, *settings.pruned.notes, *found, *runner.notes, *_standing_notes(layers))
+    standing = _standing_notes(layers, settings.captured)
+    notes = (*workload.notes, *settings.pruned.notes, *found, *runner.notes, *standing)
     return Run(
         model=workload.name,
         hardware=hardware.name,
@@ -68,17 +69,33 @@ def _pattern_found(settings: ModelRun) -> tuple[str, tuple[str, ...]]:
     return exact, (f"patterns detected in the zeros of the model's own weights (layers): {listed}",)
 
 
-def _standing_notes(layers: Sequence[LayerResult]) -> tuple[str, ...]:
+def _standing_notes(layers: Sequence[LayerResult], captured: Collection[str]) -> tuple[str, ...]:
     products = [layer for layer in layers if layer.cost.macs_dense]
-    dense_inputs = all(layer.activation_density == 1.0 for layer in products)
-    activations = (
-        "activations are taken as dense"
-        if dense_inputs
-        else "activation zeros are placed at random by density"
-    )
     passes = any(not layer.cost.macs_dense and layer.time_s for layer in layers)
     unfused = ("layers without a product that take time are passes of their own, none is fused",)
-    return (activations, *(unfused if passes else ()))
+    return (*_zeros(products, captured), *(unfused if passes else ()))
+
+
+_TAKEN = {
+    "captured": "activation zeros are those captured",
+    "seeded": "activation zeros are placed at random by density",
+    "dense": "activations are taken as dense",
+}
+"""Where the zeros of inputs come from, in words."""
+
+
+def _zeros(products: Sequence[LayerResult], captured: Collection[str]) -> tuple[str, ...]:
+    """What was taken for inputs of products; where that differs, the most common goes without names."""
+    groups: dict[str, list[str]] = {}
+    for layer in products:
+        drawn = "seeded" if layer.activation_density < 1.0 else "dense"
+        groups.setdefault("captured" if layer.name in captured else drawn, []).append(layer.name)
+    if "captured" not in groups:
+        return (_TAKEN["seeded" if "seeded" in groups else "dense"],)
+    ordered = sorted(groups.items(), key=lambda group: len(group[1]))
+    (most, _), rest = ordered[-1], ordered[:-1]
+    named = [f"{_TAKEN[kind]}: {', '.join(names)}" for kind, names in rest]
+    return (*named, f"{_TAKEN[most]}{' in all other products' if named else ''}")
 
 
 def _dominant(layers: Sequence[LayerResult]) -> tuple[str, float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import groupby
@@ -43,6 +43,11 @@ class ModelRun:
     """Patterns found in the model's own zeros, by layer."""
     dense: DenseResults = field(default_factory=dict)
     """May be shared by runs of the same machine, dtype and engine, whatever the pattern, format and seed."""
+
+    @property
+    def captured(self) -> Collection[str]:
+        """Layers whose inputs are those that a run showed; none where a density is asked for."""
+        return () if self.activation_density is not None else self.pruned.input_masks
 
     @property
     def setting(self) -> tuple[int, str, str, float | None]:
@@ -101,6 +106,9 @@ class _Operands:
         return detect_pattern(self.weights.mask, kernel_positions=positions, groups=self.layer.groups)
 
     def inputs(self, density: float | None) -> ActivationOperand:
+        """Those captured, unless a ``density`` is asked for, or seeded ones."""
+        if density is None and self.layer.name in self.pruned.input_masks:
+            return self._captured
         if density is None:
             density = self.pruned.activation_density(self.layer)
         density = 1.0 if density is None else density
@@ -108,6 +116,11 @@ class _Operands:
             seed = self.pruned.seed ^ crc32(self.layer.name.encode())
             self._inputs[density] = ActivationOperand(self.layer, density=density, seed=seed)
         return self._inputs[density]
+
+    @cached_property
+    def _captured(self) -> ActivationOperand:
+        mask = self.pruned.input_masks[self.layer.name]
+        return ActivationOperand(self.layer, tensor=mask.operand(self.layer))
 
 
 class _Step:
@@ -128,8 +141,15 @@ class _Step:
             return result, result
         inputs = self._operands.inputs(settings.activation_density)
         sparse = self._product(settings, inputs)
-        drawn = None if inputs.is_dense else (layer.name, settings.seed, inputs.density)
+        drawn = None if inputs.is_dense else self._drawn(settings, inputs.density)
         return sparse, _once(layer, settings, drawn, lambda apart: self._baseline(apart, inputs))
+
+    def _drawn(self, settings: ModelRun, density: float) -> Hashable:
+        """What tells inputs with zeros from others of the same shape."""
+        name = self._operands.layer.name
+        if name in settings.captured:
+            return settings.pruned.input_masks[name].digest
+        return name, settings.seed, density
 
     def _product(self, settings: ModelRun, inputs: ActivationOperand) -> LayerResult:
         """In the named format, or dense where it cannot hold or run this layer, which is then said."""

@@ -123,6 +123,8 @@ class Plan:
     minimum_busy_cycles: int = 0
     issue_cycles: int = 1
     """multicast: cycles between two broadcasts; 0 where only queues and arrival limit them"""
+    cycles_per_work: float = 1.0
+    """multicast: machine cycles that a cycle of ``work`` and of issue takes; above one where units stall"""
     prefetch_credits: int = 0
     """multicast: credits of tiles that are fetched, or on their way, and not yet broadcast; 0 is unlimited"""
     serial_streams: tuple[Stream, ...] = ()
@@ -155,6 +157,8 @@ class Plan:
         self._check_shapes()
 
     def _check_multicast(self) -> None:
+        if self.cycles_per_work < 1.0:
+            raise ShapeError(f"plan: expected cycles_per_work >= 1, got {self.cycles_per_work:g}")
         if self.drain_streams:
             raise ShapeError("plan: expected no drain streams in a multicast plan (use serial streams)")
         if self.work_scale.size and self.minimum_busy_cycles:
@@ -193,6 +197,11 @@ class Plan:
     def slices(self) -> int:
         """Number of slices S."""
         return self.tiles if self.kind == TileKind.MULTICAST else len(self.compute_cycles)
+
+    @property
+    def work_ticks(self) -> int:
+        """Ticks of one cycle of a multicast plan's work."""
+        return int(ticks(np.array([self.cycles_per_work]))[0])
 
     @property
     def room(self) -> int:

@@ -16,8 +16,10 @@ from simsparse.formats import format_names
 from simsparse.hardware import DTYPE_BITS, HardwareModel
 from simsparse.ir import Layer, Workload
 from simsparse.layer_run import AUTO, Chosen, LayerRunner
-from simsparse.load.calibration_npz import load_calibration, read_densities
+from simsparse.load.activations_npz import Given, load_activations
+from simsparse.load.calibration_npz import load_calibration
 from simsparse.load.catalog import load_hardware, load_model
+from simsparse.load.phases import INFERENCE, PHASES, TRAIN, loaded_phase
 from simsparse.load.plan_yaml import ModelPlan, load_plan
 from simsparse.model_run import DenseResults, ModelRun, Outcome, run_layers
 from simsparse.pattern import Pattern, Unstructured, parse_pattern
@@ -29,10 +31,6 @@ from simsparse.pruning.training import training_bytes, training_step
 from simsparse.results import LayerResult, Run
 from simsparse.units import si
 
-INFERENCE, TRAIN = "inference", "train"
-LOADED_PHASES = ("prefill", "decode")
-"""Ways to run a decoder; which one decides its layers, so they are asked of the loader."""
-PHASES = (INFERENCE, TRAIN, *LOADED_PHASES)
 BoolArray = NDArray[np.bool_]
 Observer = Callable[[Chosen], None]
 
@@ -53,8 +51,8 @@ def simulate(
     columns: int | None = None,
     weight_density: float | None = None,
     activation_density: float | None = None,
-    activations: str | Path | Mapping[str, float] | None = None,
-    phase: str = "inference",
+    activations: Given | None = None,
+    phase: str = INFERENCE,
     optimizer: str = "adam",
     gradient_density: float = 1.0,
     seed: int = 0,
@@ -84,7 +82,9 @@ def simulate(
     activation_density
         Share of nonzero inputs of every product; from the profile where one is used, else 1.
     activations
-        Measured densities of inputs by layer name, or a capture file; layers it does not name are as without.
+        What is known of the layers' inputs: a capture file, or by layer name a density or a boolean mask of
+        the input's own shape. Machines that skip zero inputs meet a mask's very zeros, elsewhere as many at
+        random; layers that are not named are as without. ``activation_density`` goes before it.
     columns
         Width of the operand that a single matrix (``.smtx``, ``.mtx``) meets.
     phase
@@ -108,8 +108,7 @@ def simulate(
     if phase not in PHASES:
         raise UnknownNameError("phase", phase, PHASES)
     if isinstance(model, str):
-        loaded = phase if phase in LOADED_PHASES else None
-        workload = load_model(model, batch=batch, seq=seq, columns=columns, phase=loaded)
+        workload = load_model(model, batch=batch, seq=seq, columns=columns, phase=loaded_phase(phase))
     else:
         workload = model
     pattern = _pattern(prune, weight_density)
@@ -249,7 +248,7 @@ def simulate_layer(
     engine: str = "compiled",
 ) -> LayerResult:
     """Simulate one layer with given masks: weights ``(m, k)``, activations ``(k, n)`` (all groups below
-    each other).
+    each other) or, of a convolution, its input ``(batch, channels, height, width)``.
 
     ``layer`` may be inline text such as ``gemm:64,64,1024``.
 
@@ -266,34 +265,25 @@ def simulate_layer(
     if not shape.kind.is_product:
         return runner.vector(shape)
     weights = WeightOperand(shape.m, shape.k, _as_mask(weights_mask))
-    inputs = ActivationOperand(shape, density=activation_density, seed=seed, mask=_as_mask(activations_mask))
+    inputs = _given_inputs(shape, activations_mask)
+    inputs = inputs or ActivationOperand(shape, density=activation_density, seed=seed)
     names = runner.candidates(_known_format(machine, format), weights)
     return runner.product(shape, weights, inputs, names, None)
 
 
-def with_activations(pruned: Pruned, activations: str | Path | Mapping[str, float]) -> Pruned:
-    """``pruned`` with measured densities of inputs, from a capture file or by layer name.
+def with_activations(pruned: Pruned, activations: Given) -> Pruned:
+    """``pruned`` with what a capture file, or a mapping by layer name, says about the inputs of layers.
 
     Raises
     ------
     FileError
-        If the file cannot be read.
+        If the file cannot be read, or lies about an array.
     UsageError
-        If a density is out of range, or no layer of the model is named.
+        If a density is out of range, a mask belongs to another model, or no layer of the model is named.
     """
-    densities = activations if isinstance(activations, Mapping) else read_densities(activations)
-    source = "activations" if isinstance(activations, Mapping) else str(activations)
-    products = {layer.name for layer in pruned.workload.layers if layer.kind.is_product}
-    found = {name: density for name, density in densities.items() if name in products}
-    if not found:
-        raise UsageError(
-            f"{source}: expected densities of layers of {pruned.workload.name}, got none"
-            " (capture them from the same model with simsparse measure --capture)"
-        )
-    for name, density in found.items():
-        if not 0.0 <= density <= 1.0:
-            raise UsageError(f"{source}: layer {name}: expected a density of 0 to 1, got {density:g}")
-    return replace(pruned, activations=found)
+    found = load_activations(activations, pruned.workload)
+    notes = (*pruned.notes, *found.notes)
+    return replace(pruned, activations=found.densities, input_masks=found.masks, notes=notes)
 
 
 def prune_or_follow(
@@ -374,6 +364,12 @@ def _pattern(prune: str | Pattern | None, weight_density: float | None) -> Patte
     if not 0.0 <= weight_density <= 1.0:
         raise UsageError(f"weight-density: expected 0 to 1, got {weight_density:g}")
     return Unstructured(1.0 - weight_density)
+
+
+def _given_inputs(layer: Layer, mask: BoolArray | None) -> ActivationOperand | None:
+    if layer.conv is not None and mask is not None and np.ndim(mask) == 4:
+        return ActivationOperand(layer, tensor=np.ascontiguousarray(mask, np.bool_))
+    return None if mask is None else ActivationOperand(layer, mask=_as_mask(mask))
 
 
 def _as_mask(mask: BoolArray | None) -> BoolArray | None:

@@ -1,6 +1,6 @@
 """Accuracy, latency and energy of a network that was really trained, pruned and run; nothing is downloaded.
 
-    python examples/digits [--quick] [--csv FILE]
+    python examples/digits [--quick] [--csv FILE] [--html FILE]
 
 A small CNN and an MLP learn scikit-learn's handwritten digits. Each is pruned by every criterion at seven
 sparsities, fine-tuned briefly under its mask and exported to ONNX. Accuracy is that of the held-out images
@@ -14,22 +14,28 @@ import argparse
 import csv
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from files import calibrate, input_densities, write_onnx
 from network import CNN, MLP, Array, Network, accuracy_by, make, train
 from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 
 import simsparse
-from simsparse.load.catalog import load_model
+from simsparse.hardware import HardwareModel
+from simsparse.load.catalog import load_hardware, load_model
 from simsparse.measure.network import load_network
 from simsparse.pattern import Unstructured
 from simsparse.pruning.criteria import criteria
 from simsparse.pruning.data_criteria import DATA_CRITERIA
 from simsparse.pruning.prune import prune
+from simsparse.report.page import write_page
+from simsparse.report.page_study import study_html
+from simsparse.results import Run
 from simsparse.sweep.pareto import front
 from simsparse.units import si
 
@@ -50,7 +56,10 @@ class Row:
     accuracy: float
     time_s: float
     energy_j: float
+    stored_bytes: float
     speedup: float
+    energy_ratio: float
+    bound_by: str
 
 
 def images(network: str) -> tuple[Array, NDArray[np.int64]]:
@@ -67,7 +76,15 @@ def measured_accuracy(network: Network, x: Array, labels: NDArray[np.int64], pat
     return accuracy_by(lambda pixels: running.run({"pixels": pixels})["logits"], x, labels)
 
 
-def study(name: str, folder: Path, *, epochs: int, sparsities: tuple[float, ...], tune: int) -> list[Row]:
+def study(
+    name: str,
+    folder: Path,
+    machines: Sequence[HardwareModel],
+    *,
+    epochs: int,
+    sparsities: tuple[float, ...],
+    tune: int,
+) -> list[Row]:
     """Every row of one network."""
     x, labels = images(name)
     seen, held = slice(None, _TRAINED), slice(_TRAINED, None)
@@ -90,23 +107,48 @@ def study(name: str, folder: Path, *, epochs: int, sparsities: tuple[float, ...]
                 target.weights = weights.copy()
             train(thin, x[seen], labels[seen], epochs=tune, rate=1e-3, seed=1)
             accuracy = measured_accuracy(thin, x[held], labels[held], pruned_path)
-            rows += simulated(str(pruned_path), thin, x[held], criterion, sparsity, accuracy)
+            densities = input_densities(thin, x[held])
+            asked = (name, criterion, sparsity)
+            rows += [row(asked, accuracy, run) for run in simulated(str(pruned_path), machines, densities)]
     return rows
 
 
-def simulated(
-    path: str, network: Network, x: Array, criterion: str, sparsity: float, accuracy: float
-) -> list[Row]:
+def simulated(path: str, machines: Sequence[HardwareModel], densities: dict[str, float]) -> list[Run]:
     """The pruned network on each machine; its zeros are in the file."""
-    densities = input_densities(network, x)
-    rows = []
-    for machine in MACHINES:
-        run = simsparse.simulate(path, on=machine, activations=densities)
-        cost = run.totals
-        rows.append(
-            Row(network.name, criterion, sparsity, machine, accuracy, cost.time_s, cost.energy_j, run.speedup)
-        )
-    return rows
+    workload = load_model(path)
+    return [simsparse.simulate(workload, on=machine, activations=densities) for machine in machines]
+
+
+def row(asked: tuple[str, str, float], accuracy: float, run: Run) -> Row:
+    """What is told of one network on one machine."""
+    cost = run.totals
+    return Row(
+        *asked,
+        machine=run.hardware,
+        accuracy=accuracy,
+        time_s=cost.time_s,
+        energy_j=cost.energy_j,
+        stored_bytes=cost.stored_bytes,
+        speedup=run.speedup,
+        energy_ratio=run.energy_ratio,
+        bound_by=run.bound_by,
+    )
+
+
+def page(rows: Sequence[Row]) -> str:
+    """The report of a study, from the rows as such a study names them."""
+    table = pd.DataFrame([asdict(row) for row in rows])
+    table = table.rename(columns={"network": "model", "machine": "hardware"})
+    table["pattern"] = [str(Unstructured(share)) for share in table.pop("sparsity")]
+    table = table.assign(format="auto", status="ok")
+    kept = [
+        own.index[at]
+        for _, own in table.groupby("model")
+        for at in front(own[["time_s", "energy_j", "stored_bytes"]].to_numpy().tolist())
+    ]
+    return study_html(
+        table, table.loc[sorted(kept)], pd.DataFrame(), title="Digits: accuracy, latency, energy"
+    )
 
 
 def show(rows: list[Row]) -> None:
@@ -131,15 +173,18 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--quick", action="store_true", help="two sparsities, less training")
-    parser.add_argument("--csv", type=Path, help="write every row here")
+    parser.add_argument("--csv", type=Path, help="write every row here, and the page of fronts beside it")
+    parser.add_argument("--html", type=Path, help="write the page of fronts here")
     given = parser.parse_args()
-    rows = []
+    rows: list[Row] = []
+    machines = [load_hardware(machine) for machine in MACHINES]
     with tempfile.TemporaryDirectory() as folder:
         for name in ("mlp", "cnn"):
             quick = given.quick
             rows += study(
                 name,
                 Path(folder),
+                machines,
                 epochs=6 if quick else 25,
                 sparsities=SPARSITIES[3:5] if quick else SPARSITIES,
                 tune=1 if quick else 4,
@@ -150,6 +195,10 @@ def main() -> None:
             writer = csv.DictWriter(file, fieldnames=list(asdict(rows[0])))
             writer.writeheader()
             writer.writerows(asdict(row) for row in rows)
+    target = given.html or (given.csv and given.csv.with_suffix(".html"))
+    if target:
+        write_page(page(rows), target)
+        print(f"\nThe fronts as figures: {target}")
 
 
 if __name__ == "__main__":

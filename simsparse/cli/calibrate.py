@@ -29,7 +29,7 @@ def calibrate(
     from simsparse.measure.calibrate_file import write_machine
 
     if not 10 <= budget <= 3600:
-        raise UsageError(f"budget: expected 10 to 3600 seconds, got {budget:g} (leave it out for 55)")
+        raise UsageError(f"budget: expected 10 to 3600 seconds, got {budget:g} (leave it out for 50)")
     path = output or host_file()
     with steps("calibrate") as tell:
         done = measure(budget_s=budget, progress=tell)

@@ -22,7 +22,9 @@ Threads = Annotated[int, Parameter("--threads", help="Threads of our kernels and
 Repeat = Annotated[int, Parameter("--repeat", help="Runs of each; medians count.")]
 CaptureFile = Annotated[
     Path | None,
-    Parameter("--capture", help="Write density and strength of every layer's input to this .npz file."),
+    Parameter(
+        "--capture", help="Write density, zeros and strength of every layer's input to this .npz file."
+    ),
 ]
 Inputs = Annotated[
     Path | None, Parameter("--inputs", help="An .npz with the network's inputs by name; random otherwise.")

@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
+from simsparse.load import phases
+
 _FORMS = "gemm:M,K,N or conv:C,K,H,W,R,S,stride"
 Model = Annotated[
     str,
@@ -70,11 +72,14 @@ ActivationDensity = Annotated[
 ActivationsFile = Annotated[
     Path | None,
     Parameter(
-        "--activations", help="Densities of activations by layer: an .npz that measure --capture wrote."
+        "--activations",
+        help="What inputs of layers look like: an .npz that measure --capture wrote, or by hand with "
+        "<layer>/density (a number) or <layer>/input_mask (x != 0 in the shape of the layer's input: "
+        "batch,channels,height,width or …,features). Machines that skip zeros meet a mask's very zeros.",
     ),
 ]
 Phase = Annotated[
-    Literal["inference", "train", "prefill", "decode"],
+    phases.Phase,
     Parameter(
         "--phase",
         help="train simulates one step: forward, backward, update; prefill and decode are for decoders "
@@ -82,7 +87,7 @@ Phase = Annotated[
     ),
 ]
 LoadedPhase = Annotated[
-    Literal["prefill", "decode"] | None,
+    phases.LoadedPhase | None,
     Parameter("--phase", help="How decoders in Hugging Face layout run; prefill by default."),
 ]
 Optimizer = Annotated[

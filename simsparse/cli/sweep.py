@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypedDict, Unpack
 
 from cyclopts import Parameter
 
@@ -11,6 +11,7 @@ from simsparse.cli import options as o
 from simsparse.cli.artefacts import check_folders, write_study_html
 from simsparse.cli.output import console, print_json
 from simsparse.errors import FileError, RequirementError, UnsupportedError, UsageError
+from simsparse.load.phases import Phase
 
 if TYPE_CHECKING:
     from simsparse.load.study_spec import StudySpec
@@ -44,6 +45,8 @@ def sweep(
     allocation: Annotated[Words, _list("--allocation", "How sparsity is spread over layers.")] = (),
     seed: Annotated[Words, _list("--seed", "Seeds.")] = (),
     skip: o.Skip = (),
+    columns: o.Columns = None,
+    phase: o.Phase = "inference",
     change: Annotated[
         Words, _list("--set", "A field of the machines and values to try, units=64,256; repeatable.")
     ] = (),
@@ -87,10 +90,11 @@ def sweep(
     check_folders(csv, parquet, html)
     lists = {"on": on, "prune": prune, "format": format, "dtype": dtype, "batch": batch, "seq": seq}
     lists |= {"activation_density": activation_density, "criterion": criterion, "allocation": allocation}
-    file = _study_file(models, {**lists, "seed": seed, "set": change, "skip": skip})
-    spec = (
-        _from_file(file) if file is not None else _from_flags(models, {**lists, "seed": seed}, skip, change)
-    )
+    lists["seed"] = seed
+    shape: Settings = {"columns": columns, "phase": phase}
+    told = {name: (str(value),) for name, value in shape.items() if value not in (None, "inference")}
+    file = _study_file(models, {**lists, "set": change, "skip": skip, **told})
+    spec = _from_file(file) if file is not None else _from_flags(models, lists, skip, change, **shape)
     check(spec)
     grid = expand(spec)
     where = workers(executor, jobs)
@@ -144,7 +148,16 @@ def _from_file(file: Path) -> StudySpec:
     return load_study(file)
 
 
-def _from_flags(models: Words, lists: dict[str, Words], skip: Words, change: Words) -> StudySpec:
+class Settings(TypedDict, total=False):
+    """What holds for every point."""
+
+    columns: int | None
+    phase: Phase
+
+
+def _from_flags(
+    models: Words, lists: dict[str, Words], skip: Words, change: Words, **shape: Unpack[Settings]
+) -> StudySpec:
     """The lists as given, split at commas; inline layers have commas of their own."""
     from simsparse.load.hardware_override import parse_change
     from simsparse.load.study_spec import StudySpec
@@ -159,7 +172,7 @@ def _from_flags(models: Words, lists: dict[str, Words], skip: Words, change: Wor
     shares = tuple(_number("activation_density", text, float) for text in split.pop("activation_density"))
     given = {name: values for name, values in {**split, **numbers}.items() if values}
     changes = dict(parse_change(text) for text in change)
-    return StudySpec(models=models, skip=skip, activation_density=shares, set=changes, **given)  # type: ignore[arg-type]
+    return StudySpec(models=models, skip=skip, activation_density=shares, set=changes, **shape, **given)  # type: ignore[arg-type]
 
 
 def _number(name: str, text: str, kind: type = int) -> float:

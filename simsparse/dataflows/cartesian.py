@@ -1,21 +1,23 @@
 """Cartesian product of compressed weights and activations on a grid of PEs (SCNN).
 
-A block of output channels is worked on at once. Its weights of one input channel are broadcast to all PEs in
-vectors, as they arrive from DRAM, into a queue at each PE; the PE multiplies every vector with every vector
-of its own nonzero inputs of that channel, so the channel costs it ceil(nA / 4) · ceil(nW / 4) cycles, none if
-either is zero. Blocks are separated by a barrier. Products that fall outside the output plane are formed and
-dropped. Activations stay in the PEs between layers unless a tile is too full for its memory; then inputs and
-outputs cross DRAM, which overlaps with nothing.
+A block of output channels is worked on at once. Its weights of one input channel are broadcast to all PEs
+in vectors, as they arrive from DRAM, into a queue at each PE; the PE multiplies every vector with every
+vector of its own nonzero inputs of that channel, so the channel costs it ceil(nA / 4) · ceil(nW / 4)
+cycles, none if either is zero, and more where products wait for an accumulator bank
+(``cartesian_banks.py``). Blocks are separated by a barrier. Products that fall outside the output plane are
+formed and dropped. Activations stay in the PEs between layers unless a tile is too full for its memory;
+then inputs and outputs cross DRAM, which overlaps with nothing.
 
 Source: Parashar et al., SCNN: An accelerator for compressed-sparse convolutional neural networks, ISCA 2017.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from simsparse.dataflows.cartesian_banks import conflict_factor
 from simsparse.dataflows.cartesian_plane import Plane, activation_counts, ceil_each, plane, spilled
 from simsparse.dataflows.task import LayerPlan, LayerTask, effectual_macs
 from simsparse.dataflows.tiling import ceil_div, spread, stored_bytes
@@ -74,8 +76,9 @@ def plan_layer(task: LayerTask) -> LayerPlan:
     # a given (k, n) mask may call padding nonzero; products with it are done by its word, though none exists
     formed = max(int(met @ tiles.weights) * repeat, done)
     values, metadata = stored_bytes(task)
+    plan = _plan(task, machine, tiles, vectors.reshape(-1, task.hardware.units), spill, repeat)
     return LayerPlan(
-        plan=_plan(task, machine, tiles, vectors.reshape(-1, task.hardware.units), spill, repeat),
+        plan=replace(plan, cycles_per_work=conflict_factor(task, machine, on, inputs)),
         kernel=f"{machine.weight_vector}x{machine.activation_vector} cartesian product",
         macs_done=done,
         macs_skipped=layer.macs - done,

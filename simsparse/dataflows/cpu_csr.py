@@ -31,8 +31,8 @@ class CsrWork(Tiles):
 
 def csr_work(machine: CpuRowsParameters, product: Product, weights: WeightOperand) -> CsrWork:
     """The pieces of an SpMM with compressed rows."""
-    cut = cut_product(machine, product, weights.density, grouped=False)
-    starts = row_bounds(weights.row_nnz, cut.blocking, product.k, grouped=False)
+    cut = cut_product(machine, product, weights.density, form="csr")
+    starts = row_bounds(weights.row_nnz, cut.blocking, product.k)
     counts = weights.counted(row_visits, starts, cut.blocking.k_block)[0].astype(np.float64)
     stream = counts[:, 0] * (product.value_bytes + _INDEX_BYTES) + counts[:, 1] * _VISIT_BYTES
     return make_tiles(CsrWork, machine, product, cut, starts, counts, stream, counts[:, 1])

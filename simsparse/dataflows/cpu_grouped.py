@@ -35,8 +35,8 @@ class GroupedWork(Tiles):
 
 def grouped_work(machine: CpuRowsParameters, product: Product, weights: WeightOperand) -> GroupedWork:
     """The pieces of an SpMM with any pattern of weights, four rows at a time."""
-    cut = cut_product(machine, product, weights.density, grouped=True)
-    starts = row_bounds(weights.row_nnz, cut.blocking, product.k, grouped=True)
+    cut = cut_product(machine, product, weights.density, form="grouped")
+    starts = row_bounds(weights.row_nnz, cut.blocking, product.k, multiple=GROUP_ROWS)
     counted, surprise = weights.counted(group_visits, starts, cut.blocking.k_block)
     counts = np.column_stack([counted, surprise]).astype(np.float64)
     visits = counts[:, GROUP_ROWS]

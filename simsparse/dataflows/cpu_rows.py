@@ -4,8 +4,9 @@ A thread has a contiguous part of the rows with an equal share of the work, and 
 columns, cut as ``simsparse.packed`` cuts them on such a machine. Its time is additive: packing the inputs,
 the core loop, the weight stream and the outputs; nothing overlaps but the DRAM traffic of one thread with the
 arithmetic of the others. Each storage format has its kernels: ``dense`` a BLAS product; ``csr`` rows;
-``bitmask``, ``nm`` and ``bsr`` pattern-grouped rows; and each its own for a few columns. Formats that are
-only stored are unpacked to csr when a network is loaded.
+``bsr`` pattern-grouped rows, ``nm`` and ``bitmask`` too where vectors are wide, else ``nm`` pairs of rows;
+each its own for one column, and ``nm`` and ``bsr`` for a few. Formats that are only stored are unpacked to
+csr when a network is loaded.
 
 Activations and small weights stay in the L3 between calls where they fit; large weights come from DRAM.
 
@@ -19,16 +20,20 @@ from simsparse.dataflows.cpu_dense import dense_work
 from simsparse.dataflows.cpu_grid import layer_plan
 from simsparse.dataflows.cpu_grouped import grouped_work
 from simsparse.dataflows.cpu_memory import cpu_of
+from simsparse.dataflows.cpu_pairs import pairs_work
 from simsparse.dataflows.cpu_vector import bitmask_work, block_vector_work, gather_work, nm_work
 from simsparse.dataflows.cpu_work import Product, Work
 from simsparse.dataflows.task import LayerPlan, LayerTask, WeightOperand
 from simsparse.errors import UnsupportedError
 from simsparse.hardware import CpuRowsParameters
 from simsparse.kernels.gemv_simd import PICKS
-from simsparse.packed.choose import WIDEST
+from simsparse.packed.choose import PAIRS_FROM, WIDEST
+from simsparse.packed.gemv_bsr import fitting_height
+from simsparse.packed.gemv_cost import CostKernel, gemv_seconds
+from simsparse.packed.spmm_cost import spmm_seconds
 
 _L1_BYTES_PER_MAC = 4.0
-KERNELS = ("csr", "grouped", "dense", "gemv-csr", "gemv-bitmask", "gemv-nm", "gemv-bsr")
+KERNELS = ("csr", "pairs", "grouped", "dense", "gemv-csr", "gemv-bitmask", "gemv-nm", "gemv-bsr")
 """As ``simsparse.packed`` names them."""
 
 
@@ -48,8 +53,8 @@ def plan_layer(task: LayerTask) -> LayerPlan:
         raise UnsupportedError(f"{name} holds weights, and both operands of this product are activations")
     if name not in ("csr", "bitmask", "nm", "bsr") and task.support.role != "unpack":
         raise UnsupportedError(f"{task.hardware.name} has no kernel for {name}")
-    kernel = kernel_of(name, product, keep_of(task.format))
     rows = getattr(task.format, "rows", 4) if name == "bsr" else 4
+    kernel = kernel_of(name, product, task.weights, machine.panel.isa, keep_of(task.format), rows)
     work = make_work(
         kernel, machine, product, task.weights, keep=(keep_of(task.format) or (0, 0))[0], block_rows=rows
     )
@@ -68,6 +73,7 @@ def plan_layer(task: LayerTask) -> LayerPlan:
 
 _NAMES = {
     "csr": "csr rows",
+    "pairs": "pairs of rows",
     "grouped": "pattern-grouped rows",
     "gemv-csr": "csr gather",
     "gemv-bitmask": "bitmask expand",
@@ -76,14 +82,60 @@ _NAMES = {
 }
 
 
-def kernel_of(format_name: str, product: Product, form: tuple[int, int] | None = None) -> str:
-    """The sparse kernel that multiplies weights of a format; ``form`` is N and M where there are."""
-    if product.n > WIDEST or product.groups > 1:
-        return "grouped" if format_name in ("bitmask", "nm", "bsr") else "csr"
+def kernel_of(
+    format_name: str,
+    product: Product,
+    weights: WeightOperand,
+    isa: str,
+    form: tuple[int, int] | None = None,
+    block_rows: int = 4,
+) -> str:
+    """The sparse kernel that multiplies weights of a format; ``form`` is N and M where there are.
+
+    As ``simsparse.packed`` chooses, by its estimated times, among the kernels that suit the format.
+    """
+    vectors = _vector_kernel(format_name, form)
+    if product.n == 1 and product.groups == 1:
+        return vectors
+    seconds = _tiled_seconds(format_name, product, weights, isa, form)
+    if product.n <= WIDEST and product.groups == 1 and vectors in ("gemv-nm", "gemv-bsr"):
+        slots = weights.nnz
+        if vectors == "gemv-bsr":
+            tall = fitting_height(block_rows)
+            slots = tall * int(weights.tall_blocks(tall).sum())
+        elif form is not None:
+            slots = product.m * -(-product.k // form[1]) * form[0]
+        kind: CostKernel = "nm" if vectors == "gemv-nm" else "bsr"
+        seconds[vectors] = gemv_seconds(kind, (product.m, product.k), slots, n=product.n)
+    return min(seconds, key=lambda name: seconds[name])
+
+
+def _vector_kernel(format_name: str, form: tuple[int, int] | None) -> str:
+    """For one column."""
     if format_name == "nm":
-        known = form is not None and form[0] in PICKS and PICKS[form[0]][1] == form[1]
-        return "gemv-nm" if known else "gemv-csr"
+        return "gemv-nm" if _fits(form) else "gemv-csr"
     return f"gemv-{format_name}" if format_name in ("bitmask", "bsr") else "gemv-csr"
+
+
+def _fits(form: tuple[int, int] | None) -> bool:
+    """Whether the N:M kernels know the form."""
+    return form is not None and form[0] in PICKS and PICKS[form[0]][1] == form[1]
+
+
+def _tiled_seconds(
+    format_name: str,
+    product: Product,
+    weights: WeightOperand,
+    isa: str,
+    form: tuple[int, int] | None,
+) -> dict[str, float]:
+    """The tiled kernels for a format, with estimated times; groups of four need 32 registers, or blocks."""
+    wide = isa == "avx512" and format_name in ("nm", "bitmask")
+    tiled = "grouped" if wide or format_name == "bsr" else "csr"
+    seconds = {tiled: spmm_seconds("tiled", weights.nnz, product.n, isa)}
+    if tiled == "csr" and format_name == "nm" and _fits(form) and weights.density >= PAIRS_FROM:
+        seconds["pairs"] = spmm_seconds("pairs", weights.nnz, product.n, isa)
+    return seconds
 
 
 def keep_of(format_: object) -> tuple[int, int] | None:
@@ -107,6 +159,8 @@ def make_work(
     """
     if kernel == "csr":
         return csr_work(machine, product, weights)
+    if kernel == "pairs":
+        return pairs_work(machine, product, weights)
     if kernel == "grouped":
         return grouped_work(machine, product, weights)
     if kernel == "gemv-csr":

@@ -75,15 +75,16 @@ class Cut:
     """Runs of panels; times ``blocking.chunks`` chunks of rows they are the threads."""
 
 
-def cut_product(machine: CpuRowsParameters, product: Product, density: float, *, grouped: bool) -> Cut:
-    """Blocks, panels and shares as ``simsparse.packed`` chooses them."""
+def cut_product(machine: CpuRowsParameters, product: Product, density: float, *, form: str) -> Cut:
+    """Blocks, panels and shares as ``simsparse.packed`` chooses them for one of its tiled forms."""
     isa, memory = machine.panel.isa, machine.memory
     blocking = blocking_of(
-        grouped,
+        form,
         k=product.k,
         n=product.n,
         density=density,
         threads=product.threads,
+        uses=0.0 if product.row_pieces else density * product.m,
         isa=isa,
         caches=Caches(l1_bytes=int(memory.l1_bytes), l2_bytes=int(memory.l2_bytes)),
     )

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from simsparse.dataflows.scalar_csc import element_counts
 from simsparse.dataflows.task import LayerPlan, LayerTask
 from simsparse.dataflows.tiling import ceil_div, edges, spread, stored_bytes
 from simsparse.errors import UnsupportedError
@@ -53,20 +54,14 @@ def plan_layer(task: LayerTask) -> LayerPlan:
         macs_done=done,
         macs_gated=met - done,
         macs_skipped=layer.macs - met,
-        counts=Counts(
+        counts=element_counts(
+            task, done, met, row_tile=machine.psum_entries, k_tile=k_tile, loads=_rows_of_outputs(task)
+        )
+        + Counts(
             {
-                ("mac", task.dtype): done,
-                ("mac", "gated"): met - done,
-                ("weight_spad", "read"): done,
-                ("weight_spad", "write"): task.weights.nnz * _rows_of_outputs(task),
-                ("weight_spad", "metadata_read"): ceil_div(met, 2),
-                ("iact_spad", "read"): int(inputs.sum()) * row_tiles,
-                ("iact_spad", "metadata_read"): int(inputs.sum()) * row_tiles,
-                ("psum_spad", "access"): 2 * done,
-                ("register", "access"): met,
                 ("buffer", "byte"): task.activation_bytes(
                     int(inputs.sum()) * row_tiles + layer.output_elements * ceil_div(layer.k, k_tile)
-                ),
+                )
             }
         ),
         weight_bytes=values,

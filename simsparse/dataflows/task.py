@@ -101,7 +101,10 @@ def _block_counts(mask: BoolArray, _: IntArray, rows: int) -> tuple[IntArray, Fl
 
 
 class ActivationOperand:
-    """The nonzeros of a layer's input. ``mask`` is (k, n), or None when only a density is stated.
+    """The nonzeros of a layer's input: ``mask`` (k, n), the input ``tensor`` itself, or only a density.
+
+    The tensor is (batch, channels, height, width) for a convolution, else (groups·k, n); without a zero it is
+    the same as a density of one.
 
     A stated density below one is realised as a seeded mask over the input tensor with exactly that many
     nonzeros; a convolution's (k, n) view is gathered from it, so that one zero input is a zero wherever its
@@ -116,15 +119,16 @@ class ActivationOperand:
         density: float = 1.0,
         seed: int = 0,
         mask: BoolArray | None = None,
+        tensor: BoolArray | None = None,
         output_density: float | None = None,
     ) -> None:
         if not 0.0 <= density <= 1.0:
             raise ShapeError(f"layer {layer.name}: activation density: expected 0 to 1, got {density:g}")
-        if mask is not None and mask.shape != (layer.groups * layer.k, layer.n):
-            expected = (layer.groups * layer.k, layer.n)
-            raise ShapeError(
-                f"layer {layer.name}: activation mask: expected shape {expected}, got {mask.shape}"
-            )
+        _expect_shape(layer, mask, (layer.groups * layer.k, layer.n))
+        _expect_shape(layer, tensor, _input_shape(layer))
+        if tensor is not None:
+            density = float(np.count_nonzero(tensor)) / tensor.size
+            self.tensor = tensor
         self._layer, self._density, self._seed, self._mask = layer, density, seed, mask
         self._output_density = output_density
 
@@ -147,8 +151,8 @@ class ActivationOperand:
     def tensor(self) -> BoolArray:
         """Nonzeros of the input tensor, (batch, channels, height, width), or (groups·k, n) without a conv.
 
-        Seeded where only a density is stated. From a (k, n) mask of a convolution an input counts as nonzero
-        where any window meets it so; inputs that no window meets are zero.
+        Given, or seeded where only a density is stated. From a (k, n) mask of a convolution an input counts
+        as nonzero where any window meets it so; inputs that no window meets are zero.
         """
         layer, conv = self._layer, self._layer.conv
         if self._mask is not None and conv is not None:
@@ -156,11 +160,7 @@ class ActivationOperand:
             return window_union(self._mask, sizes, self._geometry)
         if self._mask is not None:
             return self._mask
-        shape = (
-            (layer.groups * layer.k, layer.n)
-            if conv is None
-            else (conv.batch, conv.in_channels, conv.in_height, conv.in_width)
-        )
+        shape = _input_shape(layer)
         size = int(np.prod(shape))
         flat = np.zeros(size, dtype=np.bool_)
         keep = round(self._density * size)
@@ -207,6 +207,18 @@ class ActivationOperand:
             raise ShapeError(f"layer {self._layer.name}: expected a convolution")
         sizes = (conv.kernel_height, conv.kernel_width, conv.out_height, conv.out_width)
         return np.array([*sizes, *conv.stride, *conv.padding[:2], *conv.dilation], dtype=np.int64)
+
+
+def _input_shape(layer: Layer) -> tuple[int, ...]:
+    conv = layer.conv
+    if conv is None:
+        return layer.groups * layer.k, layer.n
+    return conv.batch, conv.in_channels, conv.in_height, conv.in_width
+
+
+def _expect_shape(layer: Layer, given: BoolArray | None, shape: tuple[int, ...]) -> None:
+    if given is not None and given.shape != shape:
+        raise ShapeError(f"layer {layer.name}: activation mask: expected shape {shape}, got {given.shape}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

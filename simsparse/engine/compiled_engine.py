@@ -9,7 +9,6 @@ from simsparse.kernels.broadcast import run_broadcast
 from simsparse.kernels.event_loop import run_tiles
 from simsparse.plan import (
     ANY_UNIT,
-    TICKS_PER_CYCLE,
     IntArray,
     Plan,
     TileKind,
@@ -75,14 +74,14 @@ def _broadcast(plan: Plan) -> Execution:
         channel_indices(plan.fetch_streams),
         length.latency,
         plan.prefetch_credits,
-        TICKS_PER_CYCLE,
+        plan.work_ticks,
     )
     before = serial_ticks(plan, length)
     return Execution(
-        finish_ticks=finish * TICKS_PER_CYCLE + before,
+        finish_ticks=finish * plan.work_ticks + before,
         channel_busy_ticks=channel_busy + serial_busy(plan, length),
         channel_bytes=channel_bytes(plan),
-        unit_busy_ticks=busy * TICKS_PER_CYCLE,
+        unit_busy_ticks=busy * plan.work_ticks,
         decode_busy_ticks=np.zeros(plan.units, dtype=np.int64),
         repeat=plan.repeat,
         overhead_ticks=length.overhead,

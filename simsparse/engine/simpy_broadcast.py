@@ -15,7 +15,7 @@ import simpy
 
 from simsparse.engine.compiled_engine import channel_bytes
 from simsparse.engine.serial import serial_busy, serial_events, serial_ticks
-from simsparse.plan import TICKS_PER_CYCLE, Durations, Plan, durations
+from simsparse.plan import Durations, Plan, durations
 from simsparse.results import Event, Execution
 
 Process = Generator[Any, Any, Any]
@@ -29,6 +29,7 @@ class BroadcastMachine:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.length: Durations = durations(plan)
+        self.tick = plan.work_ticks
         self.before = serial_ticks(plan, self.length)
         self.env = simpy.Environment(initial_time=self.before)
         tiles, units = plan.tiles, plan.work.shape[1]
@@ -101,7 +102,7 @@ class BroadcastMachine:
     def _broadcaster(self) -> Process:
         for tile in range(self.plan.tiles):
             yield self.arrived[tile]
-            yield self.env.timeout((self.before - int(self.env.now)) % TICKS_PER_CYCLE)  # a whole cycle
+            yield self.env.timeout((self.before - int(self.env.now)) % self.tick)  # a whole cycle
             if tile and self.barrier[tile] != self.barrier[tile - 1]:
                 yield self.done[tile - 1]
             for room in self.room:
@@ -111,7 +112,7 @@ class BroadcastMachine:
             self.staging.put(int(self.credits[tile]))
             for queue in self.queues:
                 queue.put(tile)
-            yield self.env.timeout(self.plan.issue_cycles * TICKS_PER_CYCLE)
+            yield self.env.timeout(self.plan.issue_cycles * self.tick)
 
     def _unit(self, unit: int) -> Process:
         while True:
@@ -120,8 +121,8 @@ class BroadcastMachine:
             cycles = int(self.work[self.plan.work_row[tile], unit]) * int(self.scale[tile])
             began = int(self.env.now)
             if cycles:
-                yield self.env.timeout(cycles * TICKS_PER_CYCLE)
-                self.busy[unit] += cycles * TICKS_PER_CYCLE
+                yield self.env.timeout(cycles * self.tick)
+                self.busy[unit] += cycles * self.tick
                 self.events.append(Event(f"unit {unit}", "compute", tile, began, int(self.env.now)))
             self.left[tile] -= 1
             if self.left[tile] == 0:

@@ -32,13 +32,14 @@ class Cost(IntEnum):
     NOTHING = 0
     OVERHEADS = 1
     DECODE = 2
-    METADATA = 3
-    ACTIVATIONS = 4
-    BANDWIDTH = 5
-    IMBALANCE = 6
-    WAVES = 7
-    TILES = 8
-    ZEROS = 9
+    CONFLICTS = 3
+    METADATA = 4
+    ACTIVATIONS = 5
+    BANDWIDTH = 6
+    IMBALANCE = 7
+    WAVES = 8
+    TILES = 9
+    ZEROS = 10
 
 
 class LayerWorlds:
@@ -96,6 +97,8 @@ def _cheaper(plan: Plan, removed: Cost) -> Plan:
     plan = dataclasses.replace(plan, overhead_cycles=0.0, start_cycles=0.0)
     if removed >= Cost.DECODE:
         plan = dataclasses.replace(plan, decode_cycles=np.zeros_like(plan.decode_cycles))
+    if removed >= Cost.CONFLICTS:
+        plan = dataclasses.replace(plan, cycles_per_work=1.0)
     if removed >= Cost.ACTIVATIONS:
         plan = dataclasses.replace(
             plan,

@@ -12,7 +12,7 @@ from simsparse.engine import execute
 from simsparse.errors import UnsupportedError
 from simsparse.explanation.book import PlanBook
 from simsparse.explanation.wording import NOT_PRUNED, WITHOUT_WEIGHTS
-from simsparse.hardware import HardwareModel
+from simsparse.hardware import CartesianParameters, HardwareModel
 from simsparse.hardware.accelerators import BroadcastCscParameters
 from simsparse.ir import LayerKind
 from simsparse.results import LayerResult, Run
@@ -27,6 +27,7 @@ Change = tuple[str, HardwareModel]
 _ADVICE = {
     "fixed overheads": "fewer, larger launches: a larger batch, fused layers",
     "decode": "a format that is computed on as it is stored, or a faster decoder",
+    "bank conflicts": "more accumulator banks, or deeper queues in front of them",
     "metadata traffic": "a format with fewer bits per kept weight: a bitmask, N:M, or larger blocks",
     "input and output traffic": "keep activations on chip: fused layers, a larger buffer, another tile order",
     "bandwidth": "fewer bytes: a narrower dtype or a denser format; or a larger batch",
@@ -61,6 +62,7 @@ class Remedies:
             "fixed overheads": _faster_launch,
             "decode": _faster_decoder,
             "bandwidth": _more_bandwidth,
+            "bank conflicts": _deeper_banks,
             "load imbalance": _deeper_queue,
         }
         return makers[name](self._hardware) if name in makers else iter(())
@@ -140,6 +142,14 @@ def _more_bandwidth(machine: HardwareModel) -> Iterator[Change]:
             memory = (*machine.memory[:index], wider, *machine.memory[index + 1 :])
             words = f"{si(2 * rate, 'B/s')} of {level.name} bandwidth instead of {si(rate, 'B/s')}"
             yield words, dataclasses.replace(machine, memory=memory)
+
+
+def _deeper_banks(machine: HardwareModel) -> Iterator[Change]:
+    flow = machine.dataflow
+    if isinstance(flow, CartesianParameters):
+        deeper = dataclasses.replace(flow, accumulator_queue=2 * flow.accumulator_queue + 1)
+        words = f"accumulator queues of {deeper.accumulator_queue} instead of {flow.accumulator_queue}"
+        yield words, dataclasses.replace(machine, dataflow=deeper)
 
 
 def _deeper_queue(machine: HardwareModel) -> Iterator[Change]:

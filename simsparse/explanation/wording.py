@@ -11,6 +11,7 @@ NOT_PRUNED = "layers not pruned"
 _NAMES = {
     Cost.OVERHEADS: "fixed overheads",
     Cost.DECODE: "decode",
+    Cost.CONFLICTS: "bank conflicts",
     Cost.METADATA: "metadata traffic",
     Cost.ACTIVATIONS: "input and output traffic",
     Cost.BANDWIDTH: "bandwidth",
@@ -24,6 +25,7 @@ MEANINGS: Mapping[str, str] = {
     NOT_PRUNED: "layers that kept all their weights take as long as before",
     "fixed overheads": "starting layers and thread blocks, pipeline fill, control",
     "decode": "turning stored weights into what the units compute on",
+    "bank conflicts": "products that wait for an accumulator bank that takes another one",
     "metadata traffic": "bytes that say where the kept weights are",
     "input and output traffic": "activations in and out, which pruning weights does not shrink",
     "bandwidth": "what is left to move, with the latency of moving it; above 1 where fewer bytes pay",

@@ -89,5 +89,16 @@ class ScalarCscParameters:
 
     family: Literal["scalar-csc"] = "scalar-csc"
     psum_entries: int
-    """Partial sums held: the rows of W worked on at once for one output position."""
+    """Partial sums held."""
+    row_tile: int
+    """Rows of W worked on at once for one output position."""
+    k_tile: int
+    """Columns of W worked on at once."""
     macs_per_pair: int = 1
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.row_tile <= self.psum_entries or min(self.k_tile, self.macs_per_pair) < 1:
+            raise UsageError(
+                f"scalar-csc: expected sizes >= 1 and row_tile <= psum_entries = {self.psum_entries},"
+                f" got {self}"
+            )

@@ -9,6 +9,9 @@ from typing import Literal
 
 from simsparse.errors import UsageError
 
+HASHED_BANKS = 32
+"""Banks that the hash of output channel and position tells apart."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CartesianParameters:
@@ -24,6 +27,10 @@ class CartesianParameters:
     """Output channels accumulated at once; a barrier lies between groups."""
     weight_queue_vectors: int
     """Weight vectors that a PE's queue holds."""
+    accumulator_banks: int
+    """Banks of a PE's accumulators, each of which takes one product per cycle."""
+    accumulator_queue: int
+    """Products that wait in front of a bank before the multipliers stall."""
     activation_run_bits: int
     """Zero-run field stored with each nonzero activation."""
     activation_capacity_bytes: float
@@ -33,6 +40,11 @@ class CartesianParameters:
         sizes = (*self.grid, self.weight_vector, self.activation_vector, self.output_group)
         if min(*sizes, self.weight_queue_vectors, self.activation_capacity_bytes) < 1:
             raise UsageError(f"cartesian: expected sizes >= 1, got {self}")
+        if not 1 <= self.accumulator_banks <= HASHED_BANKS or self.accumulator_queue < 0:
+            raise UsageError(
+                f"cartesian: expected accumulator_banks of 1 to {HASHED_BANKS}, as the hash tells apart,"
+                f" and accumulator_queue >= 0, got {self.accumulator_banks} and {self.accumulator_queue}"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

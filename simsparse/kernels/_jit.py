@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, cast
 
@@ -31,7 +31,21 @@ def _compiled(function: Callable[P, R], *, parallel: bool) -> Callable[P, R]:
     if index is not None:
         # a kernel holds parts of other files of this folder; Numba looks at changes of its own file only
         index._source_stamp = (index._source_stamp, _folder_stamp())
+        index.save = partial(_save, index)
     return cast("Callable[P, R]", dispatcher)
+
+
+def _save(index: Any, key: Any, data: Any) -> None:
+    """Save what was compiled for ``key`` (argument types and target) in a file of its own name.
+
+    Numba numbers the files: two processes that compile at once may both take a number, and then one
+    runs the code of the other. Here they can only lose an entry of the index, and compile it again.
+    """
+    name = (
+        index._index_name.removesuffix(".nbi") + f".{hashlib.sha256(repr(key).encode()).hexdigest()[:16]}.nbc"
+    )
+    index._save_data(name, data)  # before the index says it is there
+    index._save_index({**index._load_index(), key: name})
 
 
 @cache

@@ -1,174 +1,83 @@
-"""Depthwise 3x3 convolution with its nine weights in registers, straight from the image, strides 1 and 2.
+"""Depthwise 3x3 convolution with its nine weights in registers, strides 1 and 2, over padded planes in L1.
 
-Two output rows at a time, one vector each: an input row that both see is loaded once. Rows beyond the image
-are a row of zeros elsewhere; columns beyond it are masked, in the few vectors at the ends of a row. Stride 2
-picks every second float of two loads with one shuffle, whose order of lanes only the sums are cured of.
+Planes are copied with +0 around them, at stride 2 with even and odd columns apart: then every tap of every
+vector of outputs is one load without a mask. A column of vectors is walked from top to bottom, so an input
+row is loaded once for all the output rows that see it. Several small planes are copied before the first is
+summed up: a load that spans two stores has to wait until both have left the store buffer.
 
-Limit. Two output vectors cost 18 FMAs, 9 cycles, beside 12 loads at stride 1 (every third straddles two cache
-lines: 8 cycles), or 20 loads (half of them straddle: 15 cycles) and 17 shuffles at stride 2. Measured on AVX2
-with planes of 112 squared at stride 1: 18 cycles. Weights and sums are more than the registers, and pairs
-overlap only as far as a core looks ahead. Ends of rows cost more, and below 17 columns all vectors are ends.
+Limit. A vector of outputs costs nine FMAs, 4.5 cycles, beside 3 loads at stride 1 and 6 at stride 2 (every
+third straddles two cache lines) and a share of the copy: a load, a store and, at stride 2, two shuffles for
+each vector of inputs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
-
-from numba.core import types
-from numba.extending import overload
 
 from simsparse.kernels._jit import kernel
 from simsparse.kernels.conv_flat import Floats, limits_of
-from simsparse.kernels.conv_simd import halves_even, halves_mixed, halves_odd, in_order, load_where
+from simsparse.kernels.conv_simd import halves_even, halves_odd, in_order
 from simsparse.kernels.simd_emit import apart, inner
-from simsparse.kernels.simd_memory import load, load_splat, store
-from simsparse.kernels.simd_ops import add, compile_apart, floats, fma, maximum, minimum, mul, splat, zeros
-from simsparse.kernels.simd_scalar import address_of, peek_i64
+from simsparse.kernels.simd_memory import load, load_first, load_splat, prefetch, store
+from simsparse.kernels.simd_ops import (
+    add,
+    compile_apart,
+    floats,
+    fma,
+    maximum,
+    minimum,
+    mul,
+    splat,
+    stay_rolled,
+    zeros,
+)
+from simsparse.kernels.simd_scalar import address_of
 from simsparse.kernels.spmm_tile import GELU, NO_ACTIVATION, Epilogue, finish_row, read_row, write_row
 
-Geometry = tuple[int, int, int, int, int, int, int, int]
-"""Height, width; out height, out width; stride; padding above and left; rows of W per channel."""
+Geometry = tuple[int, int, int, int, int, int, int, int, int]
+"""Height, width; out height, out width; stride; padding above; output rows of a strip; planes copied at a
+time; rows of W per channel."""
 
-Edges = tuple[int, int, int, int, int, int]
-"""Vectors of a row that need masks: how many, addresses of their first columns (int64) and of four masks
-each. First column of the others, one past their last. Address of a row of zeros."""
-
-
-def loaded(w: Any, address: int, mask: int) -> Any:
-    """Consecutive floats; where ``mask`` is an address, +0 in lanes whose mask there is not set."""
-    raise NotImplementedError
-
-
-@overload(loaded, strict=False, jit_options={"forceinline": True})
-def _loaded(w: Any, address: Any, mask: Any) -> Callable[..., Any]:  # noqa: ARG001
-    if isinstance(mask, types.NoneType):
-        return _loaded_whole
-    return _loaded_where
-
-
-def _loaded_whole(w: Any, address: int, mask: Any) -> Any:  # noqa: ARG001
-    return load(w, address)
-
-
-def _loaded_where(w: Any, address: int, mask: Any) -> Any:
-    return load_where(address, load(w, mask))
-
-
-def after(w: Any, mask: Any, number: int) -> Any:
-    """The address of the mask ``number`` masks after; None for None."""
-    raise NotImplementedError
-
-
-@overload(after, strict=False, jit_options={"forceinline": True})
-def _after(w: Any, mask: Any, number: Any) -> Callable[..., Any]:  # noqa: ARG001
-    if isinstance(mask, types.NoneType):
-        return lambda w, mask, number: None  # noqa: ARG005
-    return lambda w, mask, number: mask + 4 * number * floats(w)
+Tile = tuple[int, int, int, int]
+"""Bytes of a plane's tile, of a row of it, and in a row of the first input and of what the first tap sees."""
 
 
 @inner
-def taps_one(w: Any, at: int, mask: Any) -> Any:
-    """What the three taps of an input row see at stride 1, from the first tap's input on."""
-    return (
-        loaded(w, at, mask),
-        loaded(w, at + 4, after(w, mask, 1)),
-        loaded(w, at + 8, after(w, mask, 2)),
-    )
+def copy_rows(w: Any, x: int, rows: int, width: int, target: int, pitch: int) -> None:
+    """``rows`` rows of ``width`` floats to places ``pitch`` bytes apart; +0 behind less than a vector."""
+    if width < floats(w):
+        for _ in range(rows):
+            store(target, load_first(w, x, width))
+            x, target = x + 4 * width, target + pitch
+        return
+    end = 4 * (width - floats(w))
+    for _ in range(rows):
+        place = 0
+        while place < end:
+            stay_rolled()
+            store(target + place, load(w, x + place))
+            place += 4 * floats(w)
+        store(target + end, load(w, x + end))
+        x, target = x + 4 * width, target + pitch
 
 
 @inner
-def taps_two(w: Any, at: int, mask: Any) -> Any:
-    """``taps_one`` at stride 2, lanes out of order."""
-    step = 4 * floats(w)
-    a, b = loaded(w, at, mask), loaded(w, at + step, after(w, mask, 1))
-    c, d = loaded(w, at + 8, after(w, mask, 2)), loaded(w, at + step + 4, after(w, mask, 3))
-    return halves_even(a, b), halves_odd(a, b), halves_mixed(c, d)
+def fill_rows(w: Any, rows: int, target: int, bytes_: int) -> None:
+    """+0."""
+    for place in range(0, rows * bytes_, 4 * floats(w)):
+        store(target + place, zeros(w))
 
 
 @inner
-def row_sum(seen: Any, a: Any, b: Any, c: Any) -> Any:
-    """One row of the window; rows are summed apart, since a core looks ahead no further than two vectors."""
-    return fma(seen[2], c, fma(seen[1], b, mul(seen[0], a)))
-
-
-@inner
-def add_row(total: Any, seen: Any, a: Any, b: Any, c: Any) -> Any:
-    """``total`` plus one row of the window."""
-    return fma(seen[2], c, fma(seen[1], b, fma(seen[0], a, total)))
-
-
-@inner
-def pair_one(w: Any, rows: Any, at: int, mask: Any, weights: Any, start: Any) -> Any:
-    """A vector of two output rows each, at stride 1."""
-    a, b, c, d, e, f, g, h, i = weights
-    seen = taps_one(w, rows[0] + at, mask)
-    above = add_row(start, seen, a, b, c)
-    seen = taps_one(w, rows[1] + at, mask)
-    above, below = add(above, row_sum(seen, d, e, f)), add_row(start, seen, a, b, c)
-    seen = taps_one(w, rows[2] + at, mask)
-    above, below = add(above, row_sum(seen, g, h, i)), add(below, row_sum(seen, d, e, f))
-    return above, add(below, row_sum(taps_one(w, rows[3] + at, mask), g, h, i))
-
-
-@inner
-def pair_two(w: Any, rows: Any, at: int, mask: Any, weights: Any, start: Any) -> Any:
-    """``pair_one`` at stride 2."""
-    a, b, c, d, e, f, g, h, i = weights
-    above = add_row(start, taps_two(w, rows[0] + at, mask), a, b, c)
-    above = add(above, row_sum(taps_two(w, rows[1] + at, mask), d, e, f))
-    seen = taps_two(w, rows[2] + at, mask)
-    above, below = add(above, row_sum(seen, g, h, i)), add_row(start, seen, a, b, c)
-    below = add(below, row_sum(taps_two(w, rows[3] + at, mask), d, e, f))
-    below = add(below, row_sum(taps_two(w, rows[4] + at, mask), g, h, i))
-    return in_order(above), in_order(below)
-
-
-@inner
-def input_row(x: int, row: int, height: int, pitch: int, blank: int) -> int:
-    """The address of a row, or of zeros."""
-    return x + row * pitch if 0 <= row < height else blank
-
-
-@inner
-def input_rows(x: int, row: int, height: int, pitch: int, blank: int) -> Any:
-    """Addresses of five rows from ``row`` on."""
-    if row >= 0 and row + 4 < height:
-        first = x + row * pitch
-        return first, first + pitch, first + 2 * pitch, first + 3 * pitch, first + 4 * pitch
-    return (
-        input_row(x, row, height, pitch, blank),
-        input_row(x, row + 1, height, pitch, blank),
-        input_row(x, row + 2, height, pitch, blank),
-        input_row(x, row + 3, height, pitch, blank),
-        input_row(x, row + 4, height, pitch, blank),
-    )
-
-
-@inner
-def clipped(w: Any, value: Any, limits: Any) -> Any:
-    """The value between two limits."""
-    return minimum(maximum(value, splat(w, limits[0])), splat(w, limits[1]))
-
-
-@inner
-def put_edge(w: Any, value: Any, at: int, size: int, valid: int, y: int) -> None:
-    """Store a vector at float ``at`` of a plane of ``size``; later ones overwrite its surplus."""
-    if size - at >= floats(w):
-        store(y + 4 * at, value)
-    else:
-        write_row(w, y + 4 * at, value, valid)
-
-
-@apart
-def finish_plane(w: Any, y: int, size: int, epilogue: Epilogue) -> None:
-    """What is more than clipping: a call between the sums would empty all registers."""
-    compile_apart()
-    _, residual, _, activation = epilogue
-    for at in range(0, size, floats(w)):
-        valid, place = min(size - at, floats(w)), y + 4 * at
-        rest = (0, residual + 4 * at if residual != 0 else 0, 0, activation)
-        write_row(w, place, finish_row(w, read_row(w, place, valid), 0, valid, rest), valid)
+def copy_strip(w: Any, x: int, first: int, rows: int, geometry: Geometry, at: int, tile: Tile) -> None:
+    """Rows ``first``.. of a plane to its tile; whole planes leave the rows beyond them as they are: +0."""
+    height, width, out_height, _, _, _, strip, _, _ = geometry
+    above, until = min(max(-first, 0), rows), max(min(rows, height - first), 0)
+    if strip < out_height:
+        fill_rows(w, above, at, tile[1])
+        fill_rows(w, rows - until, at + until * tile[1], tile[1])
+    source = x + 4 * (first + above) * width
+    copy_rows(w, source, until - above, width, at + above * tile[1] + tile[2], tile[1])
 
 
 @inner
@@ -187,54 +96,140 @@ def nine(w: Any, values: int) -> Any:
     )
 
 
-@apart
-def plane_one(
-    w: Any, x: int, y: int, values: int, geometry: Geometry, edges: Edges, shift: int, activation: int
+@inner
+def see_two(w: Any, at: int) -> Any:
+    """What three taps see at stride 2, lanes out of order."""
+    step = 4 * floats(w)
+    a, b, c, d = load(w, at), load(w, at + step), load(w, at + 8), load(w, at + step + 8)
+    return halves_even(a, b), halves_odd(a, b), halves_even(c, d)
+
+
+@inner
+def put_vector(w: Any, value: Any, at: int, room: int, valid: int, y: int, limits: Any) -> None:
+    """Clip and store a vector at float ``at``, whole where there is room: later ones overwrite the rest."""
+    value = minimum(maximum(value, splat(w, limits[0])), splat(w, limits[1]))
+    if room - at >= floats(w):
+        store(y + 4 * at, value)
+    else:
+        write_row(w, y + 4 * at, value, valid)
+
+
+@inner
+def walk_one(
+    w: Any,
+    at: int,
+    rows: int,
+    weights: Any,
+    start: Any,
+    y: int,
+    width: int,
+    room: int,
+    limits: Any,
+    pitch: int,
+    ahead: int,
 ) -> None:
-    """One row of W at stride 1."""
-    compile_apart()
-    height, width, out_height, out_width, _, top, left, _ = geometry
-    masked, columns, masks, begin, end, blank = edges
-    weights, size = nine(w, values), out_height * out_width
+    """A column of vectors of ``rows`` output rows at stride 1; ``at``: the first row that they see."""
+    a, b, c, d, e, f, g, h, i = weights
+    valid = min(width, floats(w))
+    seen = load(w, at)
+    one = fma(seen, a, start)
+    seen = load(w, at + 4)
+    one = fma(seen, b, one)
+    seen = load(w, at + 8)
+    above = fma(seen, c, one)
+    at += pitch
+    seen = load(w, at)
+    two, one = mul(seen, d), fma(seen, a, start)
+    seen = load(w, at + 4)
+    two, one = fma(seen, e, two), fma(seen, b, one)
+    seen = load(w, at + 8)
+    above, below = add(above, fma(seen, f, two)), fma(seen, c, one)
+    for row in range(rows):
+        stay_rolled()
+        prefetch(w, ahead)
+        ahead += 4 * floats(w)
+        at += pitch
+        seen = load(w, at)
+        three, two, one = mul(seen, g), mul(seen, d), fma(seen, a, start)
+        seen = load(w, at + 4)
+        three, two, one = fma(seen, h, three), fma(seen, e, two), fma(seen, b, one)
+        seen = load(w, at + 8)
+        total = add(above, fma(seen, i, three))
+        above, below = add(below, fma(seen, f, two)), fma(seen, c, one)
+        put_vector(w, total, row * width, room, valid, y, limits)
+
+
+@inner
+def walk_two(
+    w: Any,
+    at: int,
+    rows: int,
+    weights: Any,
+    start: Any,
+    y: int,
+    width: int,
+    room: int,
+    limits: Any,
+    pitch: int,
+    ahead: int,
+) -> None:
+    """``walk_one`` at stride 2."""
+    a, b, c, d, e, f, g, h, i = weights
+    valid = min(width, floats(w))
+    p, q, r = see_two(w, at)
+    above = fma(r, c, fma(q, b, fma(p, a, start)))
+    for row in range(rows):
+        stay_rolled()
+        prefetch(w, ahead)
+        prefetch(w, ahead + 8 * floats(w))
+        ahead += 16 * floats(w)
+        at += pitch
+        p, q, r = see_two(w, at)
+        total = add(above, fma(r, f, fma(q, e, mul(p, d))))
+        at += pitch
+        p, q, r = see_two(w, at)
+        total = add(total, fma(r, i, fma(q, h, mul(p, g))))
+        above = fma(r, c, fma(q, b, fma(p, a, start)))
+        put_vector(w, in_order(total), row * width, room, valid, y, limits)
+
+
+@inner
+def sum_plane(
+    w: Any,
+    at: int,
+    rows: int,
+    geometry: Geometry,
+    tile: Tile,
+    values: int,
+    shift: int,
+    y: int,
+    room: int,
+    activation: int,
+    ahead: int,
+) -> None:
+    """``rows`` output rows of one row of W; at y ``room`` floats may be written, ``ahead`` is read later."""
+    width = geometry[3]
+    weights, limits = nine(w, values), limits_of(activation)
     start = load_splat(w, shift) if shift != 0 else zeros(w)
-    limits, valid = limits_of(activation), min(out_width, floats(w))
-    for first in range(0, out_height, 2):
-        row = min(first, out_height - 2)
-        rows, at = input_rows(x - 4 * left, row - top, height, 4 * width, blank), row * out_width
-        for column in range(begin, end, floats(w)):
-            above, below = pair_one(w, rows, 4 * column, None, weights, start)
-            store(y + 4 * (at + column), clipped(w, above, limits))
-            store(y + 4 * (at + out_width + column), clipped(w, below, limits))
-        for edge in range(masked):
-            column, mask = peek_i64(columns + 8 * edge), masks + 16 * floats(w) * edge
-            above, below = pair_one(w, rows, 4 * column, mask, weights, start)
-            put_edge(w, clipped(w, above, limits), at + column, size, valid, y)
-            put_edge(w, clipped(w, below, limits), at + out_width + column, size, valid, y)
+    for first in range(0, width, floats(w)):
+        column = max(min(first, width - floats(w)), 0)
+        place, target, left = at + tile[3] + 4 * geometry[4] * column, y + 4 * column, room - column
+        if geometry[4] == 1:
+            walk_one(w, place, rows, weights, start, target, width, left, limits, tile[1], ahead)
+        else:
+            walk_two(w, place, rows, weights, start, target, width, left, limits, tile[1], ahead)
+        ahead += 4 * floats(w) * rows * geometry[4] * geometry[4]
 
 
 @apart
-def plane_two(
-    w: Any, x: int, y: int, values: int, geometry: Geometry, edges: Edges, shift: int, activation: int
-) -> None:
-    """``plane_one`` at stride 2."""
+def finish_plane(w: Any, y: int, size: int, epilogue: Epilogue) -> None:
+    """What is more than clipping: a call between the sums would empty all registers."""
     compile_apart()
-    height, width, out_height, out_width, _, top, left, _ = geometry
-    masked, columns, masks, begin, end, blank = edges
-    weights, size = nine(w, values), out_height * out_width
-    start = load_splat(w, shift) if shift != 0 else zeros(w)
-    limits, valid = limits_of(activation), min(out_width, floats(w))
-    for first in range(0, out_height, 2):
-        row = min(first, out_height - 2)
-        rows, at = input_rows(x - 4 * left, 2 * row - top, height, 4 * width, blank), row * out_width
-        for column in range(begin, end, floats(w)):
-            above, below = pair_two(w, rows, 8 * column, None, weights, start)
-            store(y + 4 * (at + column), clipped(w, above, limits))
-            store(y + 4 * (at + out_width + column), clipped(w, below, limits))
-        for edge in range(masked):
-            column, mask = peek_i64(columns + 8 * edge), masks + 16 * floats(w) * edge
-            above, below = pair_two(w, rows, 8 * column, mask, weights, start)
-            put_edge(w, clipped(w, above, limits), at + column, size, valid, y)
-            put_edge(w, clipped(w, below, limits), at + out_width + column, size, valid, y)
+    _, residual, _, activation = epilogue
+    for at in range(0, size, floats(w)):
+        valid, place = min(size - at, floats(w)), y + 4 * at
+        rest = (0, residual + 4 * at if residual != 0 else 0, 0, activation)
+        write_row(w, place, finish_row(w, read_row(w, place, valid), 0, valid, rest), valid)
 
 
 @kernel
@@ -244,29 +239,47 @@ def rows_share(
     high: int,
     values: int,
     geometry: Geometry,
-    edges: Edges,
+    tile: Tile,
     x: Floats,
     y: Floats,
+    scratch: Floats,
     bias: Floats,
     residual: Floats,
     activation: int,
 ) -> None:
-    """Planes ``low``..``high`` of y (batch, rows of W, pixels); ``values``: address of nine floats a row."""
+    """Planes ``low``..``high`` of x (batch, channels, pixels); ``values``: address of nine floats a row of W.
+
+    ``scratch`` is +0 where nothing was copied to.
+    """
     compile_apart()
-    rows, stride, multiplier = y.shape[1], geometry[4], geometry[7]
-    for plane in range(low, high):
-        item = plane // rows
-        row = plane - item * rows
-        source = address_of(x) + item * x.strides[0] + row // multiplier * x.strides[1]
-        target = address_of(y) + item * y.strides[0] + row * y.strides[1]
-        beside = address_of(residual) + item * residual.strides[0] + row * residual.strides[1]
-        shift = address_of(bias) + 4 * row if bias.size > 0 else 0
-        later = residual.size > 0 or activation == GELU
-        operands = (values + 36 * row, geometry, edges, shift, NO_ACTIVATION if later else activation)
-        if stride == 1:
-            plane_one(w, source, target, *operands)
-        else:
-            plane_two(w, source, target, *operands)
-        if later:
-            epilogue = (0, beside if residual.size > 0 else 0, 0, activation)
-            finish_plane(w, target, y.shape[2], epilogue)
+    _, width, out_height, out_width, stride, top, strip, batch, multiplier = geometry
+    channels, size, tiles = x.shape[1], out_height * out_width, address_of(scratch)
+    later = residual.size > 0 or activation == GELU
+    clipping, dense = NO_ACTIVATION if later else activation, y.strides[1] == 4 * size
+    for begin in range(low, high, batch):
+        end, source = min(begin + batch, high), 0
+        for first in range(0, out_height, strip):
+            rows = min(strip, out_height - first)
+            for plane in range(begin, end):
+                item = plane // channels
+                source = address_of(x) + item * x.strides[0] + (plane - item * channels) * x.strides[1]
+                place = tiles + (plane - begin) * tile[0]
+                copy_strip(w, source, first * stride - top, (rows - 1) * stride + 3, geometry, place, tile)
+            coming = source + 4 * width * (first + rows) * stride
+            for plane in range(begin, end):
+                item = plane // channels
+                channel = plane - item * channels
+                place = tiles + (plane - begin) * tile[0]
+                for row in range(channel * multiplier, (channel + 1) * multiplier):
+                    target = address_of(y) + item * y.strides[0] + row * y.strides[1] + 4 * first * out_width
+                    last = row + 1 == y.shape[1] or plane + 1 == high or not dense
+                    room = size - first * out_width + (0 if last else floats(w))
+                    shift = address_of(bias) + 4 * row if bias.size > 0 else 0
+                    own = values + 36 * row
+                    sum_plane(w, place, rows, geometry, tile, own, shift, target, room, clipping, coming)
+                    if later:
+                        beside = address_of(residual) + item * residual.strides[0] + row * residual.strides[1]
+                        beside += 4 * first * out_width
+                        epilogue = (0, beside if residual.size > 0 else 0, 0, activation)
+                        finish_plane(w, target, rows * out_width, epilogue)
+                coming += 4 * width * rows * stride

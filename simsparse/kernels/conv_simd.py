@@ -183,12 +183,6 @@ def halves_odd(typing: Any, a: Any, b: Any) -> Any:  # noqa: ARG001
 
 
 @operation
-def halves_mixed(typing: Any, a: Any, b: Any) -> Any:  # noqa: ARG001
-    """The lanes 0, 2, 4, … of ``a``, then 1, 3, 5, … of ``b``, in that order too."""
-    return _halves(a, b, 0, 1)
-
-
-@operation
 def in_order(typing: Any, a: Any) -> Any:  # noqa: ARG001
     """What ``halves_…`` made, lanes in order."""
     if not isinstance(a, SimdType) or a.count != 1:

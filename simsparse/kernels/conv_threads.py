@@ -1,4 +1,7 @@
-"""The planes of a depthwise convolution on threads. Apart because parallel compilation takes long."""
+"""Planes of depthwise convolutions and strips of dense ones on threads.
+
+Apart because parallel compilation takes long.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +13,10 @@ from numpy.typing import NDArray
 
 from simsparse.kernels._jit import threaded_kernel
 from simsparse.kernels.conv_depthwise import Geometry, depthwise_share
+from simsparse.kernels.conv_direct import direct_share
 from simsparse.kernels.conv_flat import Floats, flat_share
-from simsparse.kernels.conv_rows import Edges, rows_share
 from simsparse.kernels.conv_rows import Geometry as RowGeometry
+from simsparse.kernels.conv_rows import Tile, rows_share
 
 
 @threaded_kernel
@@ -64,13 +68,38 @@ def row_shares(
     bounds: NDArray[np.int64],
     values: int,
     geometry: RowGeometry,
-    edges: Edges,
+    tile: Tile,
     x: Floats,
     y: Floats,
+    tiles: Floats,
     bias: Floats,
     residual: Floats,
     activation: int,
 ) -> None:
-    """Planes ``bounds[t]``..``bounds[t + 1]`` of Y on thread t."""
+    """Planes ``bounds[t]``..``bounds[t + 1]`` of x on thread t, each with its own tiles."""
     for t in prange(bounds.size - 1):
-        rows_share(w, bounds[t], bounds[t + 1], values, geometry, edges, x, y, bias, residual, activation)
+        operands = (values, geometry, tile, x, y, tiles[t], bias, residual, activation)
+        rows_share(w, bounds[t], bounds[t + 1], *operands)
+
+
+@threaded_kernel
+def direct_shares(
+    wide: Any,
+    narrow: Any,
+    two: Any,
+    bounds: NDArray[np.int64],
+    panels: tuple[int, int],
+    taps: tuple[int, int, int],
+    geometry: Geometry,
+    size: int,
+    x: Floats,
+    y: Floats,
+    tiles: Floats,
+    bias: Floats,
+    residual: Floats,
+    activation: int,
+) -> None:
+    """Strips ``bounds[t]``..``bounds[t + 1]`` of x on thread t, each with its own tile."""
+    for t in prange(bounds.size - 1):
+        operands = (panels, taps, geometry, size, x, y, tiles[t], bias, residual, activation)
+        direct_share(wide, narrow, two, bounds[t], bounds[t + 1], *operands)

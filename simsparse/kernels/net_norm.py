@@ -1,4 +1,4 @@
-"""Layer normalisation, tokens as rows or as columns; variance from deviations, in two passes."""
+"""Layer normalisation, tokens as rows or as columns; variance from deviations."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simsparse.kernels._jit import kernel
-from simsparse.kernels.simd_emit import apart
-from simsparse.kernels.simd_memory import load_splat
+from simsparse.kernels.simd_emit import inner
+from simsparse.kernels.simd_memory import load, store
 from simsparse.kernels.simd_ops import (
     add,
-    compile_apart,
     div,
     floats,
     fma,
@@ -28,45 +27,75 @@ from simsparse.kernels.simd_scalar import address_of
 from simsparse.kernels.spmm_tile import read_row, write_row
 
 Floats = NDArray[np.float32]
+_ROWS = 8
 
 
 @kernel
 def normalise_columns(
-    wide: Any, narrow: Any, x: Floats, y: Floats, scale: Floats, shift: Floats, epsilon: float
+    w: Any, x: Floats, y: Floats, scale: Floats, shift: Floats, epsilon: float, spare: Floats
 ) -> None:
     """Each column of x (features, tokens) to mean 0 and variance 1, times ``scale``, plus ``shift``.
 
-    ``scale`` and ``shift`` are (features,). Whole panels are ``wide``, the rest goes by vectors, ``narrow``.
+    ``scale`` and ``shift`` are (features,); ``w`` is one vector, and ``spare`` has room for two rows of whole
+    vectors. Means and deviations of ``_ROWS`` rows at a time are joined, so that x is read twice only and in
+    the order of memory. Source: Chan, Golub and LeVeque, Updating Formulae, 1979.
     """
-    tokens = x.shape[1]
-    whole = tokens // floats(wide) * floats(wide)
-    for start in range(0, whole, floats(wide)):
-        _normalise_panel(wide, x, y, scale, shift, epsilon, start, floats(wide))
-    for start in range(whole, tokens, floats(narrow)):
-        _normalise_panel(narrow, x, y, scale, shift, epsilon, start, min(tokens - start, floats(narrow)))
-
-
-@apart
-def _normalise_panel(
-    w: Any, x: Floats, y: Floats, scale: Floats, shift: Floats, epsilon: float, start: int, valid: int
-) -> None:
-    compile_apart()
-    features = x.shape[0]
+    features, tokens = x.shape
+    step = floats(w)
+    means = address_of(spare)
+    squares = means + 4 * (-(-tokens // step) * step)
+    for start in range(0, tokens, step):
+        store(means + 4 * start, zeros(w))
+        store(squares + 4 * start, zeros(w))
+    for top in range(0, features, _ROWS):
+        amount = min(_ROWS, features - top)
+        for start in range(0, tokens, step):
+            source = address_of(x) + top * x.strides[0] + 4 * start
+            mean, square = _moments(w, source, x.strides[0], amount, min(tokens - start, step))
+            before = load(w, means + 4 * start)
+            away = sub(mean, before)
+            share = splat(w, np.float32(amount / (top + amount)))
+            store(means + 4 * start, fma(away, share, before))
+            square = add(square, load(w, squares + 4 * start))
+            apart_by = mul(away, splat(w, np.float32(top * amount / (top + amount))))
+            store(squares + 4 * start, fma(away, apart_by, square))
     inverse = splat(w, np.float32(1.0 / features))
-    source, target = address_of(x) + 4 * start, address_of(y) + 4 * start
-    sums = zeros(w)
+    for start in range(0, tokens, step):
+        variance = fma(load(w, squares + 4 * start), inverse, splat(w, np.float32(epsilon)))
+        store(squares + 4 * start, div(splat(w, 1.0), square_root(variance)))
     for row in range(features):
-        sums = add(sums, read_row(w, source + row * x.strides[0], valid))
-    mean, squares = mul(sums, inverse), zeros(w)
-    for row in range(features):
-        away = sub(read_row(w, source + row * x.strides[0], valid), mean)
-        squares = fma(away, away, squares)
-    spread = square_root(fma(squares, inverse, splat(w, np.float32(epsilon))))
-    factor = div(splat(w, 1.0), spread)
-    for row in range(features):
-        away = mul(sub(read_row(w, source + row * x.strides[0], valid), mean), factor)
-        gain, offset = load_splat(w, address_of(scale) + 4 * row), load_splat(w, address_of(shift) + 4 * row)
-        write_row(w, target + row * y.strides[0], fma(away, gain, offset), valid)
+        source, target = address_of(x) + row * x.strides[0], address_of(y) + row * y.strides[0]
+        gain, offset = splat(w, scale[row]), splat(w, shift[row])
+        for start in range(0, tokens, step):
+            valid = min(tokens - start, step)
+            away = sub(read_row(w, source + 4 * start, valid), load(w, means + 4 * start))
+            value = fma(mul(away, load(w, squares + 4 * start)), gain, offset)
+            write_row(w, target + 4 * start, value, valid)
+
+
+@inner
+def _moments(w: Any, source: int, stride: int, amount: int, valid: int) -> Any:
+    """Mean of so many rows, and the sum of squares of what they are away from it."""
+    if amount == _ROWS and valid == floats(w):
+        a, b = load(w, source), load(w, source + stride)
+        c, d = load(w, source + 2 * stride), load(w, source + 3 * stride)
+        middle = source + 4 * stride
+        e, f = load(w, middle), load(w, middle + stride)
+        g, h = load(w, middle + 2 * stride), load(w, middle + 3 * stride)
+        total = add(add(add(a, b), add(c, d)), add(add(e, f), add(g, h)))
+        mean = mul(total, splat(w, 1.0 / _ROWS))
+        a, b, c, d = sub(a, mean), sub(b, mean), sub(c, mean), sub(d, mean)
+        e, f, g, h = sub(e, mean), sub(f, mean), sub(g, mean), sub(h, mean)
+        first = fma(a, a, fma(b, b, fma(c, c, mul(d, d))))
+        return mean, add(first, fma(e, e, fma(f, f, fma(g, g, mul(h, h)))))
+    mean, square = zeros(w), zeros(w)
+    for row in range(amount):
+        mean = add(mean, read_row(w, source + row * stride, valid))
+    mean = mul(mean, splat(w, np.float32(1.0 / amount)))
+    for row in range(amount):
+        away = sub(read_row(w, source + row * stride, valid), mean)
+        square = fma(away, away, square)
+    return mean, square
 
 
 @kernel

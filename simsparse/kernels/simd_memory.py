@@ -215,12 +215,22 @@ def _store_masked(builder: Any, i: int, where: Any, vector: Any, count: Any) -> 
 @operation
 def prefetch(typing: Any, of: Any, address: Any) -> Any:  # noqa: ARG001
     """``prefetch(width, address)``: ask for the cache lines of that many floats; harmless at any address."""
+    return _asker(of, address, 3)
+
+
+@operation
+def prefetch_far(typing: Any, of: Any, address: Any) -> Any:  # noqa: ARG001
+    """``prefetch``, but only as near as L2."""
+    return _asker(of, address, 2)
+
+
+def _asker(of: Any, address: Any, nearness: int) -> Any:
     if not isinstance(of, WidthType) or not isinstance(address, types.Integer):
         return None
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         start = context.cast(builder, arguments[1], signature.args[1], _ADDRESS)
-        read, keep, data = (ir.Constant(INT32, value) for value in (0, 3, 1))
+        read, keep, data = (ir.Constant(INT32, value) for value in (0, nearness, 1))
         for offset in range(0, of.lanes * of.count * _FLOAT_BYTES, _LINE_BYTES):
             place = pointer(builder, at(builder, start, offset), ir.IntType(8))
             call(builder, "llvm.prefetch.p0", ir.VoidType(), [place, read, keep, data])

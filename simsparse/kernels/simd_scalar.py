@@ -64,3 +64,17 @@ def peek_u16(typing: Any, address: Any) -> Any:  # noqa: ARG001
 def peek_u8(typing: Any, address: Any) -> Any:  # noqa: ARG001
     """The uint8 at ``address``, as intp."""
     return _peek(address, _ADDRESS, ir.IntType(8), "zext")
+
+
+@operation
+def poke_f32(typing: Any, address: Any, value: Any) -> Any:  # noqa: ARG001
+    """Store a float32 at ``address``."""
+    if not isinstance(address, types.Integer) or value != types.float32:
+        return None
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        place = context.cast(builder, arguments[0], signature.args[0], _ADDRESS)
+        builder.store(arguments[1], pointer(builder, place, ir.FloatType()), align=1)
+        return context.get_dummy_value()
+
+    return types.void(address, value), codegen

@@ -13,11 +13,11 @@ from __future__ import annotations
 from typing import Any
 
 from simsparse.kernels.simd_emit import apart, inner
-from simsparse.kernels.simd_memory import load_splat, prefetch
+from simsparse.kernels.simd_memory import load_splat
 from simsparse.kernels.simd_ops import compile_apart, fma, stay_rolled, zeros
 from simsparse.kernels.simd_scalar import peek_i32, peek_i64, peek_u16
 from simsparse.kernels.spmm_csr import tile_row
-from simsparse.kernels.spmm_tile import Epilogue, finish_row, read_row, write_row
+from simsparse.kernels.spmm_tile import Epilogue, ask_ahead, finish_row, read_row, write_row
 
 GROUP = 4
 """Rows of a group."""
@@ -151,7 +151,7 @@ def grouped_block(
         r3 = peek_i32(rows + 16 * group + 12)
         y0, y1, y2, y3 = y + r0 * stride, y + r1 * stride, y + r2 * stride, y + r3 * stride
         for ahead in range(GROUP, 2 * GROUP):
-            prefetch(w, y + peek_i32(rows + 16 * group + 4 * ahead) * stride)
+            ask_ahead(w, peek_i32(rows + 16 * group + 4 * ahead), y, stride, first, last, epilogue)
         a = zeros(w) if first else read_row(w, y0, valid)
         b = zeros(w) if first else read_row(w, y1, valid)
         c = zeros(w) if first else read_row(w, y2, valid)

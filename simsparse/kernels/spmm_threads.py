@@ -14,7 +14,7 @@ from numba import prange
 from numpy.typing import NDArray
 
 from simsparse.kernels._jit import threaded_kernel
-from simsparse.kernels.spmm_run import Floats, Weights, csr_share, grouped_share
+from simsparse.kernels.spmm_run import Floats, Weights, share
 
 _config: Any = numba.config
 
@@ -30,10 +30,11 @@ def threads_at_most() -> int:
 
 
 @threaded_kernel
-def csr_shares(
+def shares(
+    form: Any,
     wide: Any,
     narrow: Any,
-    shares: NDArray[np.int64],
+    table: NDArray[np.int64],
     panels: tuple[int, int],
     offset: int,
     weights: Weights,
@@ -45,39 +46,12 @@ def csr_shares(
     residual: Floats,
     activation: int,
 ) -> None:
-    """One share per thread over compressed rows, each with its own tile; narrow ones start at ``offset``.
+    """One share per thread, a row of the ``table``, each with its own tile; narrow ones start at ``offset``.
 
     ``panels`` are the wide and the narrow ones of one item of the batch.
     """
-    for t in prange(shares.shape[0]):
-        s = shares[t]
+    for t in prange(table.shape[0]):
+        s = table[t]
         with_tile = (weights, window, x, y, tiles[t], bias, residual, activation)
-        csr_share(wide, s[0], s[1], panels[0], 0, s[4], *with_tile)
-        csr_share(narrow, s[2], s[3], panels[1], offset, s[4], *with_tile)
-
-
-@threaded_kernel
-def grouped_shares(
-    wide: Any,
-    narrow: Any,
-    shares: NDArray[np.int64],
-    panels: tuple[int, int],
-    offset: int,
-    weights: Weights,
-    window: int,
-    x: Floats,
-    y: Floats,
-    tiles: Floats,
-    bias: Floats,
-    residual: Floats,
-    activation: int,
-) -> None:
-    """One share per thread over groups of rows, each with its own tile; narrow ones start at ``offset``.
-
-    ``panels`` are the wide and the narrow ones of one item of the batch.
-    """
-    for t in prange(shares.shape[0]):
-        s = shares[t]
-        with_tile = (weights, window, x, y, tiles[t], bias, residual, activation)
-        grouped_share(wide, s[0], s[1], panels[0], 0, s[4], *with_tile)
-        grouped_share(narrow, s[2], s[3], panels[1], offset, s[4], *with_tile)
+        share(form, wide, s[0], s[1], panels[0], 0, s[4], *with_tile)
+        share(form, narrow, s[2], s[3], panels[1], offset, s[4], *with_tile)

@@ -6,11 +6,19 @@ from typing import Any
 
 from simsparse.kernels.simd_emit import apart, inner
 from simsparse.kernels.simd_math import gelu
-from simsparse.kernels.simd_memory import load, load_ragged, load_splat, prefetch, store, store_ragged
+from simsparse.kernels.simd_memory import (
+    load,
+    load_ragged,
+    load_splat,
+    prefetch,
+    prefetch_far,
+    store,
+    store_ragged,
+)
 from simsparse.kernels.simd_ops import add, compile_apart, floats, maximum, minimum, splat, zeros
 
 AHEAD = 4
-"""How many rows of Y ahead are asked for: they are visited out of order, which no hardware foresees."""
+"""How many rows ahead Y and the residual are asked for: no hardware foresees the order of rows."""
 
 Epilogue = tuple[int, int, int, int]
 """Addresses of bias and residual (0: none), bytes between rows of the residual, activation."""
@@ -26,6 +34,7 @@ def fill_tile(w: Any, source: int, stride: int, tile: int, rows: int, valid: int
     if valid == floats(w):
         for _ in range(rows):
             prefetch(w, source + 8 * stride)
+            prefetch_far(w, source + step)
             store(tile, load(w, source))
             source += stride
             tile += step
@@ -34,6 +43,21 @@ def fill_tile(w: Any, source: int, stride: int, tile: int, rows: int, valid: int
             store(tile, load_ragged(w, source, valid))
             source += stride
             tile += step
+
+
+@inner
+def ask_ahead(w: Any, row: int, y: int, stride: int, first: bool, last: bool, epilogue: Epilogue) -> None:
+    """Prefetch what a row to come reads and writes, in this panel and, as near as L2, in the next one.
+
+    A row and panel are a few lines of a page of their own, which no hardware foresees.
+    """
+    _, residual, residual_stride, _ = epilogue
+    prefetch(w, y + row * stride)
+    if first:
+        prefetch_far(w, y + row * stride + 4 * floats(w))
+    if last and residual != 0:
+        prefetch(w, residual + row * residual_stride)
+        prefetch_far(w, residual + row * residual_stride + 4 * floats(w))
 
 
 @inner
@@ -54,29 +78,22 @@ def write_row(w: Any, address: int, value: Any, valid: int) -> None:
 @inner
 def finish_row(w: Any, value: Any, row: int, valid: int, epilogue: Epilogue) -> Any:
     """``activation(value + bias[row] + residual[row])``; addresses of what is absent are 0."""
-    bias, residual, _, activation = epilogue
+    bias, residual, residual_stride, activation = epilogue
     if bias != 0:
         value = add(value, load_splat(w, bias + 4 * row))
-    if residual != 0 or activation == GELU:
-        return finish_slowly(w, value, row, valid, epilogue)
-    if activation == RELU:
-        value = maximum(value, zeros(w))
-    elif activation == RELU6:
-        value = minimum(maximum(value, zeros(w)), splat(w, 6.0))
-    return value
-
-
-@apart
-def finish_slowly(w: Any, value: Any, row: int, valid: int, epilogue: Epilogue) -> Any:
-    """What is more than bias and clipping, as a call: values pass through memory."""
-    compile_apart()
-    _, residual, residual_stride, activation = epilogue
     if residual != 0:
         value = add(value, read_row(w, residual + row * residual_stride, valid))
     if activation == RELU:
         value = maximum(value, zeros(w))
-    elif activation == GELU:
-        value = gelu(w, value)
     elif activation == RELU6:
         value = minimum(maximum(value, zeros(w)), splat(w, 6.0))
+    elif activation == GELU:
+        value = gelu_apart(w, value)
     return value
+
+
+@apart
+def gelu_apart(w: Any, value: Any) -> Any:
+    """GELU as a call: values pass through memory, but the loop around keeps its registers."""
+    compile_apart()
+    return gelu(w, value)

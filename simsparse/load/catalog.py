@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+from functools import lru_cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -92,7 +94,17 @@ def load_hardware(name_or_path: str | Path, overrides: Overrides | None = None) 
     if path is None:
         hint = "simsparse list hardware, host, or a path that ends in .yaml"
         raise UnknownNameError("hardware", printable(text[:100]), names("hardware"), hint=hint)
-    return load_hardware_file(path, overrides)
+    if overrides or not isinstance(path, Path):
+        return load_hardware_file(path, overrides)
+    return cast("HardwareModel", pickle.loads(_pickled(path, path.stat().st_mtime_ns)))
+
+
+@lru_cache(maxsize=256)
+def _pickled(path: Path, mtime_ns: int) -> bytes:  # noqa: ARG001
+    """A bundled machine, read once as long as its file stays as it is; unpickled, it is the caller's own."""
+    from simsparse.load.hardware_yaml import load_hardware_file
+
+    return pickle.dumps(load_hardware_file(path))
 
 
 def load_model(

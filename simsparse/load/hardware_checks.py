@@ -7,7 +7,7 @@ from typing import Any
 
 from simsparse.errors import nearest
 from simsparse.hardware import DTYPE_BITS
-from simsparse.load.hardware_families import NEEDS, unfit
+from simsparse.load.hardware_families import STRICT, unfit
 from simsparse.load.quoting import shown
 from simsparse.load.wording import unit_of
 from simsparse.load.yaml_tree import Location
@@ -27,6 +27,7 @@ _ABOVE_ZERO = frozenset(
 )
 _ZERO_FINE = frozenset(
     {
+        "accumulator_queue",
         "keep",
         "group",
         "fill_cycles",
@@ -63,6 +64,8 @@ _LARGEST: tuple[tuple[str, float], ...] = (
     ("_w", 1e9),
 )
 """What nothing exceeds, by the end of a name; a machine beyond is a slip of the keyboard."""
+_LEAST = {"clock_hz": 1e3, "bandwidth_bytes_per_s": 1e6}
+"""Below these nothing is a machine, and cycles of a layer overflow."""
 _LARGEST_SIZE = 2**20  # any other parameter of a dataflow: tiles, queues, entries
 _LARGEST_RATE = 1e12
 
@@ -91,7 +94,7 @@ def _signs(data: Any, location: Location, known: bool = False) -> Iterator[Mista
 
 
 def _is_known(data: Any) -> bool:
-    return isinstance(data, dict) and data.get("family") in NEEDS
+    return isinstance(data, dict) and data.get("family") in STRICT
 
 
 def _sign(data: float, location: Location, known: bool) -> Iterator[Mistake]:
@@ -102,6 +105,8 @@ def _sign(data: float, location: Location, known: bool) -> Iterator[Mistake]:
     if data < 0 or (above and data == 0):
         out = "leave it out where nothing limits" if name in _OPTIONAL else f"change {name}"
         yield location, f"expected a number {'>' if above else '>='} 0{unit}, got {data:g} ({out})"
+    elif data < _LEAST.get(name, 0.0):
+        yield location, f"expected a number >= {_LEAST[name]:g}{unit}, got {data:g} (change {name})"
     elif data > most:
         yield location, f"expected a number <= {most:g}{unit}, got {data:g} (change {name})"
 

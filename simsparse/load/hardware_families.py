@@ -12,6 +12,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from simsparse.hardware import DTYPE_BITS
+from simsparse.hardware.cartesian import HASHED_BANKS
+from simsparse.load.hardware_cpu import cpu_mistakes
 from simsparse.load.quoting import shown
 from simsparse.load.yaml_tree import Location
 
@@ -43,8 +46,11 @@ NEEDS: Mapping[str, Needs] = {
     "indexed-synapse": Needs(levels=("dram",), skips=("csr", "delta")),
     "format-port": Needs(skips=("coo", "bitmask"), gates=("coo", "bitmask")),
     "gpu-tiles": Needs(levels=("dram", "l2"), skips=("nm", "vnm", "csr", "bsr")),
+    "cpu-rows": Needs(levels=("dram",), skips=None, gates=None),
 }
 """Families that are not listed are checked by their own records only."""
+STRICT = frozenset(NEEDS) - {"cpu-rows"}
+"""Families most of whose parameters are above zero; what a step of a CPU's kernels costs may be nothing."""
 
 _KERNEL_OF = {"nm": ("structured",), "vnm": ("vnm",), "csr": ("csr",), "bsr": ("bsr", "vectors")}
 """Part of a GPU's dataflow that takes each format."""
@@ -189,6 +195,43 @@ def _broadcast_csc(data: Data, _flow: Data) -> Iterator[Mistake]:
             )
 
 
+def _cartesian(data: Data, flow: Data) -> Iterator[Mistake]:
+    yield from _grid(data, flow)
+    yield from _at_most(flow, "accumulator_banks", HASHED_BANKS, "what the hash tells apart")
+
+
+def _scalar_csc(_data: Data, flow: Data) -> Iterator[Mistake]:
+    held = _whole(flow, "psum_entries")
+    if held:
+        yield from _at_most(flow, "row_tile", held[0], "psum_entries")
+
+
+def _row_stationary(data: Data, flow: Data) -> Iterator[Mistake]:
+    yield from _grid(data, flow)
+    sizes, widths = _whole(flow, "word_bits", "run_bits"), _widths(data)
+    if sizes and widths and sizes[0] < sizes[1] + max(widths):
+        yield (
+            ("dataflow", "word_bits"),
+            f"expected at least run_bits and a value, {sizes[1] + max(widths)}, got {sizes[0]} (widen it)",
+        )
+
+
+def _widths(data: Data) -> list[int]:
+    """Bits of a value in each of the machine's dtypes."""
+    macs = data.get("macs_per_cycle")
+    return [DTYPE_BITS[name] for name in macs if name in DTYPE_BITS] if isinstance(macs, dict) else []
+
+
+def _cpu(_data: Data, flow: Data) -> Iterator[Mistake]:
+    return cpu_mistakes(flow)
+
+
+def _at_most(flow: Data, name: str, most: int, what: str) -> Iterator[Mistake]:
+    found = _whole(flow, name)
+    if found and found[0] > most:
+        yield ("dataflow", name), f"expected at most {what}, {most}, got {found[0]} (change it)"
+
+
 def _inner_join(data: Data, flow: Data) -> Iterator[Mistake]:
     sizes, units = _whole(flow, "cluster"), _whole(data, "units")
     if sizes and units and units[0] % sizes[0]:
@@ -209,8 +252,13 @@ def _gpu(data: Data, flow: Data) -> Iterator[Mistake]:
             )
     for part, keep in (("structured", "group"), ("vnm", "columns")):
         kernel = flow.get(part)
-        sizes = _whole(kernel, "keep", keep) if isinstance(kernel, dict) else None
-        if not sizes or not isinstance(kernel, dict):
+        if not isinstance(kernel, dict):
+            continue
+        for name in ("keep", keep):
+            if kernel.get(name) == 0:
+                yield ("dataflow", part, name), f"expected a number > 0, got 0 (change {name})"
+        sizes = _whole(kernel, "keep", keep)
+        if not sizes:
             continue
         if sizes[0] > sizes[1]:
             yield (
@@ -223,6 +271,15 @@ def _gpu(data: Data, flow: Data) -> Iterator[Mistake]:
             yield (
                 ("dataflow", part, "rate_factor"),
                 f"expected at most {most}, got {rate:g} (nothing skips more)",
+            )
+    widest = max(_widths(data), default=0) // 8
+    for part in ("csr", "vectors"):
+        kernel = flow.get(part)
+        line = _whole(kernel, "line_bytes") if isinstance(kernel, dict) else None
+        if line and line[0] < widest:
+            yield (
+                ("dataflow", part, "line_bytes"),
+                f"expected at least {widest} bytes, a value, got {line[0]} (enlarge it)",
             )
     yield from _same_length(flow.get("vectors"), ("dataflow", "vectors"), "heights", "block_cycles")
     yield from _gpu_tiles(data, flow)
@@ -288,12 +345,14 @@ def _holds(data: Data, level: str, values: int, what: str) -> Iterator[Mistake]:
 
 
 _CHECKS: Mapping[str, Callable[[Data, Data], Iterator[Mistake]]] = {
-    "cartesian": _grid,
+    "cartesian": _cartesian,
+    "scalar-csc": _scalar_csc,
     "planar-dense": _grid,
-    "row-stationary": _grid,
+    "row-stationary": _row_stationary,
     "systolic": _systolic,
     "tensor-core": _tensor_core,
     "broadcast-csc": _broadcast_csc,
     "inner-join": _inner_join,
     "gpu-tiles": _gpu,
+    "cpu-rows": _cpu,
 }

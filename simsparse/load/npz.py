@@ -11,9 +11,9 @@ import io
 import math
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,7 @@ MOST_BYTES = 1 << 32
 _MOST_MEMBERS = 100_000
 _HEADER_BYTES = 4096
 _SUFFIX = ".npy"
+Read = TypeVar("Read")
 _DAMAGE = (
     OSError,
     EOFError,
@@ -71,10 +72,30 @@ class NpzArrays(Mapping[str, NDArray[Any]]):
         }
 
     def __getitem__(self, name: str) -> NDArray[Any]:
+        return self._opened(name, self._read)
+
+    def header(self, name: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
+        """Shape and dtype of an array, of which nothing else is read.
+
+        Raises
+        ------
+        FileError
+            If the array is damaged or too large.
+        """
+        shape, _, dtype, _ = self._opened(name, self._header)
+        return shape, dtype
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._members)
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    def _opened(self, name: str, read: Callable[[str, zipfile.ZipInfo, IO[bytes]], Read]) -> Read:
         member = self._members[name]
         try:
             with zipfile.ZipFile(self.path) as archive, archive.open(member) as stream:
-                return self._read(name, member, stream)
+                return read(name, member, stream)
         except (
             OSError,
             EOFError,
@@ -86,13 +107,10 @@ class NpzArrays(Mapping[str, NDArray[Any]]):
         ):
             raise self._damaged(name, "a damaged one") from None
 
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._members)
-
-    def __len__(self) -> int:
-        return len(self._members)
-
-    def _read(self, name: str, member: zipfile.ZipInfo, stream: IO[bytes]) -> NDArray[Any]:
+    def _header(
+        self, name: str, member: zipfile.ZipInfo, stream: IO[bytes]
+    ) -> tuple[tuple[int, ...], bool, np.dtype[Any], bytes]:
+        """Shape, whether columns come first, dtype, and what of the data was read with them."""
         start = io.BytesIO(stream.read(_HEADER_BYTES))
         version = np.lib.format.read_magic(start)
         if version not in ((1, 0), (2, 0)):
@@ -106,7 +124,11 @@ class NpzArrays(Mapping[str, NDArray[Any]]):
         size = math.prod(shape) * dtype.itemsize
         if size > MOST_BYTES or size != member.file_size - start.tell():
             raise self._damaged(name, f"{size} bytes in a member of {member.file_size}")
-        flat = np.frombuffer(start.read() + stream.read(size), dtype)
+        return shape, by_columns, dtype, start.read()
+
+    def _read(self, name: str, member: zipfile.ZipInfo, stream: IO[bytes]) -> NDArray[Any]:
+        shape, by_columns, dtype, begun = self._header(name, member, stream)
+        flat = np.frombuffer(begun + stream.read(math.prod(shape) * dtype.itemsize), dtype)
         return flat.reshape(shape, order="F" if by_columns else "C")
 
     def _damaged(self, name: str, what: str) -> FileError:

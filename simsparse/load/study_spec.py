@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from simsparse.errors import SimsparseError, UnknownNameError, UsageError, nearest
 from simsparse.formats import format_names
 from simsparse.hardware import DTYPE_BITS
 from simsparse.load.document import Mistake
 from simsparse.load.hardware_override import Value
+from simsparse.load.phases import INFERENCE, PHASES, Phase
 from simsparse.pattern import parse_pattern
 from simsparse.pruning.allocation import ALLOCATIONS
 from simsparse.pruning.profiles import profile_names
@@ -58,6 +60,10 @@ class StudySpec:
     """Points that agree with all entries of one of these are left out."""
     skip: tuple[str, ...] = ()
     """Layers to leave dense, as globs."""
+    columns: int | None = None
+    """Width of the operand that single matrices meet; in every point, as ``phase`` is."""
+    phase: Phase = INFERENCE
+    """``train`` is one step with Adam and dense gradients; ``prefill`` and ``decode`` are for decoders."""
     measure: bool = False
     """Also execute each model on this host."""
 
@@ -102,7 +108,17 @@ def mistakes(spec: StudySpec) -> list[Mistake]:
     for what in ("models", "on"):
         if not getattr(spec, what):
             found.append(((what,), f"expected at least one, got none (write {what}: [{_EXAMPLES[what]}])"))
-    return [*found, *_wrong_groups(spec)]
+    return [*found, *_wrong_settings(spec), *_wrong_groups(spec)]
+
+
+def _wrong_settings(spec: StudySpec) -> Iterator[Mistake]:
+    """What holds for all points and cannot."""
+    if spec.phase not in PHASES:
+        yield ("phase",), str(UnknownNameError("phase", spec.phase, PHASES))
+    if spec.columns is not None and spec.columns < 1:
+        yield ("columns",), f"expected a whole number >= 1, got {spec.columns}"
+    if spec.measure and (spec.phase != INFERENCE or spec.columns is not None):
+        yield ("measure",), "expected no phase or columns beside it (what is executed is inference)"
 
 
 _EXAMPLES = {"models": "resnet50", "on": "a100-80gb"}
@@ -157,7 +173,7 @@ def _model(value: object) -> None:
     text = str(value)
     if is_inline(text):
         parse_inline(text)
-    elif "." not in text and "/" not in text:
+    elif "." not in text and "/" not in text and not Path(text).is_dir():
         workload_file(text)
 
 

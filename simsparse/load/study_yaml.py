@@ -9,7 +9,8 @@
     set: {units: [64, 256]}
     zip: [[batch, seq]]                    # in pairs instead of multiplied
     exclude: [{on: eie, prune: "2:4"}]
-    measure: true
+    phase: train                           # of all points; columns: 64 likewise
+    measure: true                          # not beside phase or columns
 
 Lists multiply; a single value is a list of one.
 """

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -14,8 +15,9 @@ from simsparse.dataflows.task import WeightOperand
 from simsparse.hardware import CpuRowsParameters
 from simsparse.measure.calibrate_cases import ProductCase
 from simsparse.measure.calibrate_timing import Sample, block_rows
-from simsparse.measure.fit import fit
+from simsparse.measure.fit import SCATTER, fit
 from simsparse.measure.fit_priors import BY_KERNEL, MEMORY, PARTS
+from simsparse.measure.timing import Timing
 from simsparse.plan import FloatArray
 
 
@@ -72,32 +74,17 @@ def case_work(
     )
 
 
-@dataclass(slots=True)
-class _Weights:
-    """Operands by case: their counts are worked out once."""
-
-    make: Callable[[ProductCase], WeightOperand]
-    made: dict[ProductCase, WeightOperand] = field(default_factory=dict)
-
-    def of(self, case: ProductCase) -> WeightOperand:
-        if case not in self.made:
-            self.made[case] = self.make(case)
-        return self.made[case]
-
-
 def by_kernel(
     machine: CpuRowsParameters,
     samples: Sequence[Sample],
     operand: Callable[[ProductCase], WeightOperand],
 ) -> dict[str, Measured]:
-    """Timings sorted by kernel, in the order given; ``operand`` makes a case's mask again."""
-    weights = _Weights(operand)
+    """Timings sorted by kernel, in the order given; ``operand`` has a case's weights."""
     found: dict[str, Measured] = {}
     for kernel in dict.fromkeys(sample.kernel for sample in samples):
         those = [sample for sample in samples if sample.kernel == kernel]
         works = [
-            case_work(machine, s.case, weights.of(s.case), kernel, threads=s.threads, cold=s.cold)
-            for s in those
+            case_work(machine, s.case, operand(s.case), kernel, threads=s.threads, cold=s.cold) for s in those
         ]
         times = np.array([sample.timing.time_s for sample in those])
         found[kernel] = Measured(kernel=kernel, work=join(works), time_s=times, samples=those)
@@ -121,8 +108,27 @@ def fit_machine(start: CpuRowsParameters, scale: Scale, measured: dict[str, Meas
     def predict(machine: CpuRowsParameters) -> FloatArray:
         return np.concatenate([one(kernel, machine) for kernel in measured])
 
-    times = np.concatenate([timings.time_s for timings in measured.values()])
-    return _tidy(fit(start, constants, predict, times).parameters)
+    times = np.concatenate([one.time_s for one in measured.values()])
+    timings = [sample.timing for one in measured.values() for sample in one.samples]
+    disturbed = np.array([not timing.gated for timing in timings])
+    return _tidy(fit(start, constants, predict, times, scatter(timings), disturbed).parameters)
+
+
+def scatter(timings: Sequence[Timing]) -> FloatArray:
+    """How far each timing may lie from a good model, as a logarithm: more where its own passes lie apart.
+
+    One that was passed once is taken to be as noisy as most.
+    """
+    known = [math.log1p(timing.spread) for timing in timings if timing.spread is not None]
+    usual = float(np.median(known)) if known else _UNKNOWN
+    own = np.array([usual if t.spread is None else math.log1p(t.spread) for t in timings])
+    noise: FloatArray = np.hypot(SCATTER, _OF_SPREAD * own)
+    return noise
+
+
+_OF_SPREAD = 0.5
+"""The faster pass is nearer to the truth than the slower one."""
+_UNKNOWN = 0.1
 
 
 def _tidy(machine: CpuRowsParameters) -> CpuRowsParameters:

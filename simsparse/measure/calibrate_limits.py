@@ -17,6 +17,7 @@ from simsparse.kernels.simd import chosen_isa
 from simsparse.measure.calibrate_cases import ProductCase
 from simsparse.measure.calibrate_timing import make_ready
 from simsparse.measure.host_limits import Limits, best_limits, measure_limits
+from simsparse.measure.timing import Timer
 
 _CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
 _UNITS = {"K": 2**10, "M": 2**20, "G": 2**30}
@@ -107,22 +108,31 @@ def _cpu_model() -> str:
     return named[0] if named else platform.processor() or platform.machine()
 
 
-def measure_host(threads: int, *, repeats: int = 12) -> HostLimits:
+def measure_host(timer: Timer, threads: int, *, repeats: int = 12) -> HostLimits:
     """Clock, FMA rate, read rates by footprint and launch costs, on one thread and on ``threads``."""
-    one = best_limits(*(measure_limits(1, _FOOTPRINTS, repeats=repeats, work_s=1e-3) for _ in range(2)))
+    one = measure_limits(1, _FOOTPRINTS, repeats=repeats, work_s=1e-3)
     every = one
     if threads > 1:
         every = measure_limits(threads, _FOOTPRINTS[-2:], repeats=repeats, work_s=2e-3)
-    chain = _clock_hz()
-    per_cycle = one.fma_flops / 2 / chain
-    macs = min(_MACS_PER_CYCLE, key=lambda known: abs(np.log(known / per_cycle)))
+    clock_hz, macs = _clock(one)
     return HostLimits(
-        clock_hz=one.fma_flops / 2 / macs,
-        macs_per_cycle=macs,
-        one=one,
-        every=every,
-        launch_s=launch_times(),
+        clock_hz=clock_hz, macs_per_cycle=macs, one=one, every=every, launch_s=launch_times(timer)
     )
+
+
+def better_host(first: HostLimits, second: HostLimits) -> HostLimits:
+    """The better of two measurements apart in time, value by value."""
+    one, every = best_limits(first.one, second.one), best_limits(first.every, second.every)
+    launch = {kernel: min(taken, second.launch_s[kernel]) for kernel, taken in first.launch_s.items()}
+    clock_hz, macs = _clock(one)
+    return HostLimits(clock_hz=clock_hz, macs_per_cycle=macs, one=one, every=every, launch_s=launch)
+
+
+def _clock(one: Limits) -> tuple[float, int]:
+    """The clock from the FMA rate, with the FMAs per cycle that a chain of single cycles is nearest to."""
+    per_cycle = one.fma_flops / 2 / _clock_hz()
+    macs = min(_MACS_PER_CYCLE, key=lambda known: abs(np.log(known / per_cycle)))
+    return one.fma_flops / 2 / macs, macs
 
 
 def _clock_hz(turns: int = 100_000) -> float:
@@ -137,17 +147,15 @@ def _seconds(call: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def launch_times(repeats: int = 60, turns: int = 10) -> dict[str, float]:
+def launch_times(timer: Timer) -> dict[str, float]:
     """Seconds of each kernel on a product so small that the call is all."""
     found: dict[str, float] = {}
     for n in (1, 16):
         for pattern in ("2:4", "16x1"):
             ready = make_ready(ProductCase(m=16, k=16, n=n, pattern=pattern, density=0.5), 0)
-            for kernel, call in ready.calls.items():
-                for _ in range(20):
-                    call()
-                best = min(_seconds(lambda: [call() for _ in range(turns)]) for _ in range(repeats)) / turns  # noqa: B023
-                found[kernel] = min(best, found.get(kernel, best)) if kernel != "dense" else best
+            for kernel, timing in timer.measure(ready.calls).items():
+                best = found.get(kernel, timing.time_s)
+                found[kernel] = timing.time_s if kernel == "dense" else min(best, timing.time_s)
     return found
 
 

@@ -3,6 +3,10 @@
 The file (``.npz``, no pickles) has for each layer
 
 - ``<layer>/density``: the share of non-zeros in its input;
+- ``<layer>/input_mask`` and ``<layer>/input_shape``: the zeros themselves, of the first operator's input, one
+  bit each as `numpy.packbits` makes them, row by row over that shape, which is that of
+  `simsparse.pruning.input_masks`. All of them take at most ``MOST_MASK_BYTES``; how much it will be is known
+  before the run, and layers that do not fit any more go without;
 - ``<layer>/input_squares`` (groups·k,): Σ x² over the columns of each row of X, as criteria take it;
 - ``<layer>/gram`` (k, k), of grouped convolutions (groups, k, k), where it is asked for: X·Xᵀ.
 
@@ -20,8 +24,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from simsparse.errors import FileError
+from simsparse.errors import FileError, ShapeError
 from simsparse.ir import ConvShape, Layer
+from simsparse.pruning.input_masks import MOST_MASK_BYTES, InputMask, misfit, packed_bytes
+from simsparse.units import si
 
 Array = NDArray[Any]
 
@@ -32,15 +38,45 @@ class _Seen:
     elements: int = 0
     squares: Array | None = None
     gram: Array | None = None
+    mask: InputMask | None = None
 
 
 @dataclass(slots=True)
 class Capture:
-    """What runs showed, by layer; ``layers`` are those of the workload, ``grams`` asks for Gram matrices."""
+    """What runs showed, by layer; ``layers`` are those of the workload, ``grams`` asks for Gram matrices.
+
+    Masks of inputs take at most ``most_mask_bytes``, none where it is 0.
+    """
 
     layers: Mapping[str, Layer]
     grams: bool = False
+    most_mask_bytes: int = MOST_MASK_BYTES
     _seen: dict[str, _Seen] = field(default_factory=dict)
+    _masked: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        room, masked = self.most_mask_bytes, set()
+        for layer in self._wanted():
+            size = packed_bytes((layer.input_elements,))
+            if size <= room:
+                masked.add(layer.name)
+                room -= size
+        self._masked = frozenset(masked)
+
+    def _wanted(self) -> list[Layer]:
+        return [layer for layer in self.layers.values() if layer.kind.has_weights]
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was left out for want of room."""
+        left = [layer.name for layer in self._wanted() if layer.name not in self._masked]
+        if not left or not self.most_mask_bytes:
+            return ()
+        needed = sum(packed_bytes((layer.input_elements,)) for layer in self._wanted())
+        return (
+            f"the capture leaves out the input masks of {', '.join(left)}: all would take {si(needed, 'B')},"
+            f" and {si(self.most_mask_bytes, 'B')} is the most (capture a smaller batch)",
+        )
 
     def add(self, name: str, values: Array) -> None:
         """Count the input of one operator of the layer called ``name``."""
@@ -50,6 +86,8 @@ class Capture:
         layer = self.layers.get(name)
         if layer is None or not layer.kind.has_weights:
             return
+        if seen.mask is None and name in self._masked:
+            seen.mask = _mask(layer, values)
         squares = _squares(layer, values)
         if squares is not None:
             seen.squares = squares if seen.squares is None else seen.squares + squares
@@ -74,6 +112,9 @@ class Capture:
         arrays: dict[str, Array] = {}
         for name, seen in self._seen.items():
             arrays[f"{name}/density"] = np.array(seen.nonzero / max(1, seen.elements))
+            if seen.mask is not None:
+                arrays[f"{name}/input_mask"] = seen.mask.bits
+                arrays[f"{name}/input_shape"] = np.array(seen.mask.shape, np.int64)
             if seen.squares is not None:
                 arrays[f"{name}/input_squares"] = seen.squares
             if seen.gram is not None:
@@ -111,6 +152,18 @@ def _operands(layer: Layer, values: Array) -> Iterator[Array]:
     for one in () if image is None else image:
         taps = [one[None][window] for window in _windows(layer.conv, (1, *one.shape))]
         yield np.stack(taps, axis=2).reshape(layer.groups, layer.k, -1)
+
+
+def _mask(layer: Layer, values: Array) -> InputMask | None:
+    """Non-zeros of the input, features last; None where it does not look like the layer's."""
+    shaped: Array | None = values
+    if layer.conv is None and values.shape[-1:] != (layer.k,):
+        shaped = _rows(layer, values)
+    try:
+        fits = shaped is not None and not misfit(shaped.shape, layer)
+    except ShapeError:
+        return None
+    return InputMask.of(shaped != 0) if shaped is not None and fits else None
 
 
 def _rows(layer: Layer, values: Array) -> Array | None:

@@ -1,7 +1,8 @@
 """Fitting positive constants to measured times: Levenberg-Marquardt on the logarithm of their ratio.
 
-A constant is a place in the parameters, ``csr.per_weight.3``, with the value expected from instruction counts
-and how many times it may be off (as the standard deviation of its logarithm). Large errors count linearly
+A constant is a place in the parameters, ``csr.per_weight.3``, with the value expected and how many times it
+may be off (as the standard deviation of its logarithm; three of them are the bound). Each timing counts by
+its own scatter: the noisier the data, the more the expected values weigh. Large errors count linearly
 (Huber), so that a few disturbed timings do not bend the rest.
 """
 
@@ -13,16 +14,23 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from simsparse.hardware import CpuRowsParameters
 from simsparse.plan import FloatArray
 
-_NOISE = 0.04
-"""Scatter of a good timing, as a logarithm: priors weigh against it."""
+BoolArray = NDArray[np.bool_]
+
+SCATTER = 0.04
+"""Of a good timing beside a good model, as a logarithm: priors weigh against it."""
+_BOUND = 3.0
+"""Spreads that a constant may end up from its prior value."""
 _HUBER = 2.5
 """Times the scatter from which an error counts linearly."""
 _STEP = 0.02
 _ROUNDS = 25
+_TRIES = 8
+"""Of a step, each time with more damping."""
 _CONVERGED = 1e-4
 
 
@@ -37,7 +45,10 @@ class Constant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fitted:
-    """Parameters after a fit, and the logarithm of predicted over measured for each timing."""
+    """Parameters after a fit, and for each timing the logarithm of predicted over measured.
+
+    Of a disturbed one only what it is above 0.
+    """
 
     parameters: CpuRowsParameters
     errors: FloatArray
@@ -47,18 +58,30 @@ Predict = Callable[[CpuRowsParameters], FloatArray]
 
 
 def fit(
-    start: CpuRowsParameters, constants: Sequence[Constant], predict: Predict, measured_s: FloatArray
+    start: CpuRowsParameters,
+    constants: Sequence[Constant],
+    predict: Predict,
+    measured_s: FloatArray,
+    scatter: FloatArray | float = SCATTER,
+    at_most: BoolArray | bool = False,
 ) -> Fitted:
-    """The constants that make ``predict`` (seconds per timing) meet the measured times best."""
+    """The constants that make ``predict`` (seconds per timing) meet the measured times best.
+
+    ``scatter`` is the standard deviation of each timing's logarithm; times ``at_most`` were disturbed and
+    only say that the truth is not longer.
+    """
     names = [constant.path for constant in constants]
     prior: FloatArray = np.log(np.array([max(1e-9, get(start, name)) for name in names]))
     spread = np.array([constant.spread for constant in constants])
+    noise = np.broadcast_to(np.asarray(scatter, dtype=np.float64), measured_s.shape)
+    bounds = np.broadcast_to(at_most, measured_s.shape)
 
     def errors(point: FloatArray) -> FloatArray:
-        return np.log(predict(with_values(start, names, np.exp(point))) / measured_s)
+        found: FloatArray = np.log(predict(with_values(start, names, np.exp(point))) / measured_s)
+        return np.where(bounds, np.maximum(found, 0.0), found)
 
     def loss(error: FloatArray, point: FloatArray) -> float:
-        scaled = np.abs(error) / _NOISE
+        scaled = np.abs(error) / noise
         data = np.where(scaled <= _HUBER, scaled**2, _HUBER * (2 * scaled - _HUBER))
         return float(data.sum() + (((point - prior) / spread) ** 2).sum())
 
@@ -68,26 +91,32 @@ def fit(
     best = loss(error, point)
     for _ in range(_ROUNDS):
         slopes = np.column_stack([errors(point + shift) - error for shift in _STEP * np.eye(len(point))])
-        step = _step(slopes / _STEP, error, (point - prior) / spread**2, spread, damping)
-        tried: FloatArray = errors(point + step)
-        now = loss(tried, point + step)
-        if now >= best:
-            damping *= 4
-            if damping > 1e6:
+        for _ in range(_TRIES):
+            step = _step(slopes / _STEP, error, noise, (point - prior) / spread**2, spread, damping)
+            there = np.clip(point + step, prior - _BOUND * spread, prior + _BOUND * spread)
+            tried: FloatArray = errors(there)
+            now = loss(tried, there)
+            if now < best:
                 break
-            continue
-        gain, best, error, damping = best - now, now, tried, damping / 3
-        point = np.asarray(point + step, dtype=np.float64)
+            damping *= 4
+        else:
+            break
+        gain, best, error, point, damping = best - now, now, tried, there, damping / 3
         if gain < _CONVERGED * best:
             break
     return Fitted(parameters=with_values(start, names, np.exp(point)), errors=error)
 
 
 def _step(
-    slopes: FloatArray, error: FloatArray, pull: FloatArray, spread: FloatArray, damping: float
+    slopes: FloatArray,
+    error: FloatArray,
+    noise: FloatArray,
+    pull: FloatArray,
+    spread: FloatArray,
+    damping: float,
 ) -> FloatArray:
     """One damped step of the weighted least squares; ``pull`` is the slope of the priors."""
-    weight = np.minimum(1.0, _HUBER * _NOISE / np.maximum(np.abs(error), 1e-12)) / _NOISE**2
+    weight = np.minimum(1.0, _HUBER * noise / np.maximum(np.abs(error), 1e-12)) / noise**2
     normal = (slopes.T * weight) @ slopes + np.diag(1 / spread**2)
     normal += damping * np.diag(np.diag(normal)) * 0.01
     solved = np.linalg.solve(normal, slopes.T @ (weight * error) + pull)

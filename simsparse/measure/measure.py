@@ -32,6 +32,7 @@ from simsparse.measure.ops_product import AUTO, Kernels
 from simsparse.measurement import LayerMeasurement, Measurement
 from simsparse.pattern import Pattern, parse_pattern
 from simsparse.pruning.calibration import Calibration
+from simsparse.pruning.input_masks import MOST_MASK_BYTES
 from simsparse.pruning.pruned import Pruned
 from simsparse.simulate import prune_or_follow
 
@@ -105,7 +106,7 @@ def measure(
     grams
         Whether the capture holds Gram matrices too, which criteria ``obs`` and ``sparsegpt`` need.
     capture
-        A file to write the activation sparsity of every layer to.
+        A file to write the activation sparsity of every layer to, its density and the zeros themselves.
     progress
         Called now and then.
 
@@ -153,7 +154,11 @@ def measure(
             source.path, batch=source.batch, seq=source.seq, threads=threads, feeds=feeds
         )
         layers_by_name = {layer.name: layer for layer in source.workload.layers}
-        seen = Capture(layers=layers_by_name, grams=grams and capture is not None)
+        seen = Capture(
+            layers=layers_by_name,
+            grams=grams and capture is not None,
+            most_mask_bytes=0 if capture is None else MOST_MASK_BYTES,
+        )
         network.run(feeds, watch=lambda name, values: seen.add(source.layer_of(name), values))
         meter = find_meter()
         times = _take_turns(network, baseline, feeds, repeat, meter, progress)
@@ -162,15 +167,21 @@ def measure(
             seen.write(Path(capture))
         layers = _layers(network, source, times, dense, seen.densities, machine, masks)
     asked = {"model": str(model), "pattern": str(pruned.pattern), "format": format}
-    said = (*pruned.notes, *_not_applied(network, source, pruned), *notes, *_notes(meter, machine, layers))
+    unseen = (*_not_applied(network, source, pruned), *seen.notes)
+    said = (*pruned.notes, *unseen, *notes, *_notes(meter, machine, layers))
     return _measurement(asked, source, network, baseline, times, layers, machine, said, threads, seed)
 
 
 def _not_applied(network: Network, source: Source, pruned: Pruned) -> tuple[str, ...]:
-    """Pruned layers whose operator has no kernel of ours, and which therefore ran with all their weights."""
+    """Pruned layers whose operator has no kernel of ours: with zeros for removed weights, or with all."""
+    zeroed = list(dict.fromkeys(map(source.layer_of, network.masked)))
     ran = {source.layer_of(step.step.node.name) for step in network.steps if step.step.op.product is not None}
-    left = [name for name in pruned.densities if name not in ran]
-    return (f"ran with all their weights, for want of a kernel: {', '.join(left)}",) if left else ()
+    left = [name for name in pruned.densities if name not in ran and name not in zeroed]
+    said = (
+        ("ran dense, with zeros for what was removed, for want of a sparse kernel", zeroed),
+        ("ran with all their weights, for want of a kernel", left),
+    )
+    return tuple(f"{what}: {', '.join(names)}" for what, names in said if names)
 
 
 def random_feeds(network: Network, seed: int) -> Feeds:

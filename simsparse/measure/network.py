@@ -20,8 +20,10 @@ from simsparse.load.graph import Shape, shape_text
 from simsparse.load.onnx_network import open_network
 from simsparse.load.onnx_text import clean
 from simsparse.measure.graph import Graph, build_graph
+from simsparse.measure.graph_attention import join_attention
 from simsparse.measure.graph_fold import fold_batch_norms, fold_constants
 from simsparse.measure.graph_fuse import join_activations, join_epilogues
+from simsparse.measure.graph_mask import mask_dense_layers
 from simsparse.measure.graph_products import PRODUCT, find_products
 from simsparse.measure.memory import available_bytes
 from simsparse.measure.op import Array, Kind, Op, Setting, in_order
@@ -31,6 +33,7 @@ from simsparse.measure.plan import Plan, Step, make_plan
 from simsparse.packed.arrays import address
 
 HUGE_PAGE = 2**21
+_PASSES = (fold_constants, join_activations, find_products, join_attention, fold_batch_norms, join_epilogues)
 
 Watch = Callable[[str, Array], None]
 """Called with a layer's name and its input, before the layer runs."""
@@ -58,7 +61,14 @@ class Network:
     values: dict[str, Any]
     loading_s: float
     step_s: NDArray[np.float64] = field(repr=False)
-    """seconds of every step in the last run"""
+    """seconds of every step in the last run; 0 of views"""
+    masked: tuple[str, ...] = ()
+    """layers that run densely, with zeros for the weights that masks removed"""
+    _working: tuple[tuple[int, Bound], ...] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        working = tuple((number, bound) for number, bound in enumerate(self.steps) if not bound.is_view)
+        object.__setattr__(self, "_working", working)
 
     @property
     def input_names(self) -> tuple[str, ...]:
@@ -89,7 +99,7 @@ class Network:
         clock, times = time.perf_counter, self.step_s
         with np.errstate(all="ignore"):
             before = clock()
-            for number, bound in enumerate(self.steps):
+            for number, bound in self._working:
                 if watch is not None and bound.step.op.product is not None:
                     watch(bound.step.node.name, self.values[bound.step.inputs[0]])
                     before = clock()
@@ -158,8 +168,8 @@ def load_network(
     """
     started = time.perf_counter()
     network = open_network(path, batch=batch, seq=seq, shapes=shapes)
-    graph = optimise(build_graph(network))
     chosen = kernels or Kernels()
+    graph, masked = mask_dense_layers(optimise(build_graph(network)), chosen.masks)
     _expect_room(sum(array_bytes(graph, name) for name in graph.constants), str(path), "constants")
     plan = make_plan(graph, lambda setting: _build(setting, chosen))
     _expect_room(plan.block_bytes, str(path), "activations")
@@ -167,12 +177,20 @@ def load_network(
     steps = tuple(_bind(step, plan, values) for step in plan.steps)
     times = np.zeros(len(steps))
     seconds = time.perf_counter() - started
-    return Network(graph=graph, plan=plan, steps=steps, values=values, loading_s=seconds, step_s=times)
+    return Network(
+        graph=graph,
+        plan=plan,
+        steps=steps,
+        values=values,
+        loading_s=seconds,
+        step_s=times,
+        masked=masked,
+    )
 
 
 def optimise(graph: Graph) -> Graph:
     """The passes in their order; each keeps what the network computes."""
-    for change in (fold_constants, join_activations, find_products, fold_batch_norms, join_epilogues):
+    for change in _PASSES:
         graph = change(graph)
     return graph
 
@@ -244,6 +262,8 @@ def _bind(step: Step, plan: Plan, values: dict[str, Any]) -> Bound:
         return Bound(step=step, call=_nothing, is_view=True)
     if step.op.kind == Kind.BUFFER and not moving:
         arrays, out = [values[name] for name in names], values[step.outputs[0]]
+        if step.op.bind is not None:
+            return Bound(step=step, call=step.op.bind(arrays, out))
         return Bound(step=step, call=lambda: run(arrays, out))
     if step.op.kind == Kind.VIEW and not moving:
         source, target = values[names[0]], values[step.outputs[0]]

@@ -21,6 +21,8 @@ from simsparse.measure.graph import Graph, Node
 
 Array = NDArray[Any]
 Order = tuple[int, ...]
+Call = Callable[[], None]
+Bind = Callable[[Sequence[Array], Array], Call]
 
 
 class Kind(StrEnum):
@@ -60,7 +62,11 @@ class Product:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Op:
-    """An operator bound to its constants; ``in_place`` lists inputs that the result may overwrite."""
+    """An operator bound to its constants; ``in_place`` lists inputs that the result may overwrite.
+
+    ``bind(inputs, out)`` gives a call on these very arrays: looking things up in each run can take as long as
+    the work, for a large product has just pushed Python's own data out of the caches.
+    """
 
     kind: Kind
     run: Callable[..., Any]
@@ -68,6 +74,16 @@ class Op:
     needs: Mapping[int, Layout] = field(default_factory=lambda: MappingProxyType({}))
     in_place: tuple[int, ...] = ()
     product: Product | None = None
+    bind: Bind | None = None
+
+
+def bound_op(bind: Bind, **more: Any) -> Op:
+    """An operator that fills ``out``, by a call put together once where arrays stay where they are."""
+
+    def run(inputs: Sequence[Array], out: Array) -> None:
+        bind(inputs, out)()
+
+    return Op(kind=Kind.BUFFER, run=run, bind=bind, **more)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

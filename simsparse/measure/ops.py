@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 from simsparse.measure.op import Kind, Op, Setting
 from simsparse.measure.ops_attention import ATTENTION
+from simsparse.measure.ops_conv_transpose import conv_transpose
 from simsparse.measure.ops_elementwise import ELEMENTWISE
 from simsparse.measure.ops_movement import MOVEMENT
 from simsparse.measure.ops_norm import NORMS
@@ -15,7 +16,9 @@ from simsparse.measure.ops_reference import reference
 
 Build = Callable[[Setting], Op | None]
 
-NATIVE: Mapping[str, Build] = MappingProxyType({**ELEMENTWISE, **MOVEMENT, **NORMS, **POOLS, **ATTENTION})
+NATIVE: Mapping[str, Build] = MappingProxyType(
+    {**ELEMENTWISE, **MOVEMENT, **NORMS, **POOLS, **ATTENTION, "ConvTranspose": conv_transpose}
+)
 """By operator type; a builder gives None for a form that it does not know."""
 
 

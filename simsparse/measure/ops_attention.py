@@ -1,4 +1,7 @@
-"""Products of two activations, by BLAS: operands and result are strided views of token columns."""
+"""Attention by a kernel of its own, other products of two activations by BLAS.
+
+Operands and results are strided views of token columns.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,12 @@ from types import MappingProxyType
 
 import numpy as np
 
-from simsparse.measure.op import Array, Kind, Op, Order, Setting, order_of
+from simsparse.measure.graph_attention import ATTEND
+from simsparse.measure.op import Array, Call, Kind, Op, Order, Setting, bound_op, order_of
+from simsparse.packed.arrays import aligned
 
 Build = Callable[[Setting], Op | None]
+_NO_MASK = np.empty((0, 0, 0, 0), np.float32)
 
 
 def _matmul(setting: Setting) -> Op | None:
@@ -55,4 +61,46 @@ def _gemm(setting: Setting) -> Op | None:
     return Op(kind=Kind.BUFFER, run=run)
 
 
-ATTENTION: Mapping[str, Build] = MappingProxyType({"MatMul": _matmul, "Gemm": _gemm})
+def _attend(setting: Setting) -> Op | None:
+    """Softmax of scaled scores times values, in whatever layout; the context has features before tokens."""
+    from simsparse.kernels.net_attention import attend, spare_floats
+    from simsparse.kernels.net_entry import bound
+    from simsparse.kernels.simd import width
+
+    wide, scale = width(2), float(setting.node.attributes["scale"])
+
+    def bind(inputs: Sequence[Array], out: Array) -> Call:
+        q, k, v, *masks = map(_four_axes, inputs)
+        mask, refresh = _mask(masks[0], q.shape, k.shape[3]) if masks else (_NO_MASK, None)
+        spare = aligned(spare_floats(wide, q.shape[3], k.shape[3]), np.float32)
+        turned = (part.transpose(0, 1, 3, 2) for part in (v, _four_axes(out)))
+        run = bound(attend, wide, q.transpose(0, 1, 3, 2), k, *turned, mask, scale, spare)
+        if refresh is None:
+            return run
+
+        def masked() -> None:
+            refresh()
+            run()
+
+        return masked
+
+    rank, values = len(setting.out_shape), setting.inputs[2]
+    order = None if values is None else _order_like(values, setting.out_shape)
+    return bound_op(bind, order=order or (*range(rank - 2), rank - 1, rank - 2))
+
+
+def _mask(mask: Array, queries: Sequence[int], keys: int) -> tuple[Array, Call | None]:
+    """A mask (…, queries or 1, keys) as (batch, heads, keys, queries or 1), and what to do before a run."""
+    turned = mask.transpose(0, 1, 3, 2)
+    if mask.shape[2] == 1:
+        return np.broadcast_to(turned, (*queries[:2], keys, 1)), None
+    # rows along queries, as scores are
+    held = np.empty((*mask.shape[:2], keys, queries[2]), np.float32)
+    return np.broadcast_to(held, (*queries[:2], *held.shape[2:])), lambda: np.copyto(held, turned)
+
+
+def _four_axes(array: Array) -> Array:
+    return array.reshape((1,) * (4 - array.ndim) + array.shape) if array.ndim < 4 else array
+
+
+ATTENTION: Mapping[str, Build] = MappingProxyType({"MatMul": _matmul, "Gemm": _gemm, ATTEND: _attend})

@@ -127,6 +127,9 @@ def _gather(setting: Setting) -> Op | None:
         return None
     axis = int(setting.node.attributes.get("axis", 0))
     size = x.shape[axis] if x.ndim else 0
+    if setting.constant[1] and indices.ndim == 0 and -size <= int(indices) < size:
+        place = (slice(None),) * (axis % x.ndim) + (int(indices),)
+        return Op(kind=Kind.VIEW, run=lambda inputs: inputs[0][place])
 
     def run(inputs: Sequence[Array], out: Array) -> None:
         data, places = inputs

@@ -8,7 +8,8 @@ from types import MappingProxyType
 
 import numpy as np
 
-from simsparse.measure.op import Array, Kind, Layout, Op, Setting
+from simsparse.measure.op import Array, Call, Kind, Layout, Op, Setting, bound_op
+from simsparse.packed.arrays import aligned
 
 Build = Callable[[Setting], Op | None]
 
@@ -23,15 +24,16 @@ def _softmax(setting: Setting) -> Op | None:
     length = math.prod(x.shape[axis:]) if old else x.shape[axis]
     if not old and axis != x.ndim - 1:
         return None
+    from simsparse.kernels.net_entry import bound
     from simsparse.kernels.net_softmax import softmax_rows
     from simsparse.kernels.simd import width
 
     wide = width(1)
 
-    def run(inputs: Sequence[Array], out: Array) -> None:
-        softmax_rows(wide, inputs[0].reshape(-1, length), out.reshape(-1, length))
+    def bind(inputs: Sequence[Array], out: Array) -> Call:
+        return bound(softmax_rows, wide, inputs[0].reshape(-1, length), out.reshape(-1, length))
 
-    return Op(kind=Kind.BUFFER, run=run, needs={0: Layout.ROWS}, in_place=(0,))
+    return bound_op(bind, needs={0: Layout.ROWS}, in_place=(0,))
 
 
 def _layer_norm(setting: Setting) -> Op | None:
@@ -43,28 +45,29 @@ def _layer_norm(setting: Setting) -> Op | None:
     features, epsilon = x.shape[-1], float(setting.node.attributes.get("epsilon", 1e-5))
     if any(part is None or part.shape != (features,) for part in setting.inputs[1:]):
         return None
+    from simsparse.kernels.net_entry import bound
     from simsparse.kernels.net_norm import normalise_columns, normalise_rows
     from simsparse.kernels.simd import width
 
     columns = (x.ndim - 1, *range(x.ndim - 1))
     zeros = np.zeros(features, np.float32)
+    one = width(1)
     if x.flags.c_contiguous or not x.transpose(columns).flags.c_contiguous:
-        one = width(1)
 
-        def by_rows(inputs: Sequence[Array], out: Array) -> None:
+        def by_rows(inputs: Sequence[Array], out: Array) -> Call:
             shift = inputs[2] if len(inputs) > 2 else zeros
             source, target = inputs[0].reshape(-1, features), out.reshape(-1, features)
-            normalise_rows(one, source, target, inputs[1], shift, epsilon)
+            return bound(normalise_rows, one, source, target, inputs[1], shift, epsilon)
 
-        return Op(kind=Kind.BUFFER, run=by_rows, needs={0: Layout.ROWS}, in_place=(0,))
-    wide, narrow = width(4), width(1)
+        return bound_op(by_rows, needs={0: Layout.ROWS}, in_place=(0,))
+    spare = aligned(2 * (x.size // features + one.floats), np.float32)
 
-    def by_columns(inputs: Sequence[Array], out: Array) -> None:
+    def by_columns(inputs: Sequence[Array], out: Array) -> Call:
         shift = inputs[2] if len(inputs) > 2 else zeros
         source, target = (array.reshape(-1, features).T for array in (inputs[0], out))
-        normalise_columns(wide, narrow, source, target, inputs[1], shift, epsilon)
+        return bound(normalise_columns, one, source, target, inputs[1], shift, epsilon, spare)
 
-    return Op(kind=Kind.BUFFER, run=by_columns, order=columns, in_place=(0,))
+    return bound_op(by_columns, order=columns, in_place=(0,))
 
 
 def _batch_norm(setting: Setting) -> Op | None:

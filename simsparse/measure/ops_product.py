@@ -14,7 +14,7 @@ from simsparse.formats import make_format
 from simsparse.formats.base import Encoded
 from simsparse.ir import ConvShape
 from simsparse.measure.graph_products import weight_matrix
-from simsparse.measure.op import Array, Kind, Layout, Op, Product, Setting
+from simsparse.measure.op import Array, Call, Layout, Op, Product, Setting, bound_op
 from simsparse.packed import prepare, prepare_conv
 from simsparse.pattern import Pattern
 
@@ -116,16 +116,20 @@ def _bind_linear(setting: Setting, encoded: Encoded, threads: int, asked: str) -
     def columns(array: Array, rows: int) -> Array:
         return array.reshape(rows, n) if left else array.reshape(n, rows).T
 
-    def run(inputs: Sequence[Array], out: Array) -> None:
+    def bind(inputs: Sequence[Array], out: Array) -> Call:
         beside = columns(inputs[1], m) if len(inputs) > 1 else None
-        packed.multiply(columns(inputs[0], k), out=columns(out, m), residual=beside)
+        x, y = columns(inputs[0], k), columns(out, m)
+
+        def call() -> None:
+            packed.multiply(x, out=y, residual=beside)
+
+        return call
 
     rank = len(setting.out_shape)
     order = None if left or rank == 0 else (rank - 1, *range(rank - 1))
     layout = Layout.ROWS if left else Layout.COLUMNS
     needs = dict.fromkeys(range(len(setting.inputs)), layout)
-    product = _facts(encoded, packed, n)
-    return Op(kind=Kind.BUFFER, run=run, order=order, needs=needs, product=product)
+    return bound_op(bind, order=order, needs=needs, product=_facts(encoded, packed, n))
 
 
 def _bind_conv(setting: Setting, encoded: Encoded, threads: int, asked: str) -> Op:
@@ -145,13 +149,12 @@ def _bind_conv(setting: Setting, encoded: Encoded, threads: int, asked: str) -> 
     shape = (conv.batch, encoded.shape[0], conv.out_height, conv.out_width)
     source = (conv.batch, conv.in_channels, conv.in_height, conv.in_width)
 
-    def run(inputs: Sequence[Array], out: Array) -> None:
+    def bind(inputs: Sequence[Array], out: Array) -> Call:
         beside = inputs[1].reshape(shape) if len(inputs) > 1 else None
-        packed.multiply(inputs[0].reshape(source), out=out.reshape(shape), residual=beside)
+        return packed.bind(inputs[0].reshape(source), out.reshape(shape), beside)
 
     needs = dict.fromkeys(range(len(setting.inputs)), Layout.ROWS)
-    product = _facts(encoded, packed, conv.positions)
-    return Op(kind=Kind.BUFFER, run=run, needs=needs, product=product)
+    return bound_op(bind, needs=needs, product=_facts(encoded, packed, conv.positions))
 
 
 def _activation(name: str) -> Any:

@@ -33,14 +33,17 @@ __all__ = [
 
 
 def competing_kernels(n: int, *, nm: bool = False, blocks: bool = False) -> tuple[str, ...]:
-    """The kernels worth a prediction for n columns; ``nm`` and ``blocks`` say what the weights are."""
-    if n > WIDEST:
-        return "csr", "grouped", "dense"
+    """The kernels worth a prediction for n columns; ``nm`` and ``blocks`` say what the weights are.
+
+    Those among which ``simsparse.packed.prepare`` chooses: of the kernels for few columns, gathering and
+    bitmasks serve one only.
+    """
+    few = n <= WIDEST
     return (
-        "gemv-csr",
-        "gemv-bitmask",
-        *(("gemv-nm",) if nm else ()),
-        *(("gemv-bsr",) if blocks else ()),
+        *(("gemv-csr", "gemv-bitmask") if n == 1 else ("csr", "grouped")),
+        *(("pairs",) if nm and n > 1 else ()),
+        *(("gemv-nm",) if nm and few else ()),
+        *(("gemv-bsr",) if blocks and few else ()),
         "dense",
     )
 

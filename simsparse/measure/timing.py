@@ -1,14 +1,15 @@
 """Times that can be trusted on a machine shared with others.
 
-Loads run at full speed or 1.25 to 1.4 times slower, switching every few milliseconds, when a neighbour uses
-the same core, and no counter of the operating system sees it. So a 5 µs loop of L1 loads runs before and
-after each timing window, and the window counts only if both were within 8 % of that probe's own fast
-quantile. Competitors take turns in bursts inside one process. Calls over 150 µs are timed in CPU time of the
-process, which leaves out what other processes took (and would show work that a competitor hands to other
-threads); shorter ones, and everything on more than one thread, in wall time, and such a window does not count
-if a thread of ours had to wait for a processor meanwhile. A case is measured in two
-passes apart in time: each gives a median, the smaller one counts, and how far they lie apart is the noise
-floor.
+Programs run at full speed or 1.25 to 2 times slower when a neighbour uses the same core, switching every few
+milliseconds or every few tenths of a second, and no counter of the operating system sees it. So a 5 µs loop
+of L1 loads runs before and after each timing window; a window waits until the first is fast, and counts only
+if both were within 8 % of that probe's own fast quantile. Competitors take turns in bursts inside one
+process. Calls over 150 µs are timed in CPU time of the process, which leaves out what other processes took
+(and would show work that a competitor hands to other threads); shorter ones, and everything on more than one
+thread, in wall time, and such a window does not count if a thread of ours had to wait for a processor
+meanwhile. On one thread the median counts, on more the lower quartile: the probe sees one core only. A case
+is measured in two passes apart in time: the fastest that the gate let through counts, and how far these lie
+apart is the noise floor.
 
 The cache state is part of a time: *warm* means the same call came right before, *cold* that a buffer twice
 the size of the last cache was read in between.
@@ -38,8 +39,6 @@ CPU_CLOCK_FROM_S = 150e-6
 PROBE_BYTES = 8192
 SHORT_WINDOW_S = 50e-6
 """Short calls are repeated to fill a window of this length."""
-WAIT_S = 1e-3
-"""How long to wait for a fast probe before a window, or the length of one call if that is longer."""
 WAITED_SHARE = 0.02
 """A window in wall time counts if our threads waited for a processor at most this part of it."""
 LEAST_KEPT = 3
@@ -143,7 +142,11 @@ class Timing:
     gated: bool
     """Whether enough windows counted; without, the time is the median of the fastest quarter of them all."""
     spread: float | None = None
-    """Slowest over fastest pass, minus one; absent with one pass."""
+    """Second fastest over fastest gated pass, minus one; of all where none was gated; absent with one."""
+
+
+_NEWS = 500
+"""Probes after which to look for the fast quantile again."""
 
 
 class Gate:
@@ -152,6 +155,7 @@ class Gate:
     def __init__(self, clock: Clock, memory: int = 20_000) -> None:
         self._clock = clock
         self._seen: deque[float] = deque(maxlen=memory)
+        self._limit_s, self._new = math.inf, 0
 
     def probe_s(self) -> float:
         """Run one probe."""
@@ -162,27 +166,43 @@ class Gate:
     def remember(self, *probes_s: float) -> None:
         """Count probes in. Those of a wait stay out: a slow spell would soon outnumber what was fast."""
         self._seen.extend(probes_s)
+        self._new += len(probes_s)
 
     def limit_s(self) -> float:
         """The longest a probe may take for its window to count."""
-        ordered = sorted(self._seen)
-        return TOLERANCE * ordered[int(FAST_QUANTILE * (len(ordered) - 1))]
+        if self._new > min(_NEWS, 0.05 * len(self._seen)):
+            ordered = sorted(self._seen)
+            self._limit_s = TOLERANCE * ordered[int(FAST_QUANTILE * (len(ordered) - 1))]
+            self._new = 0
+        return self._limit_s
 
 
 class Timer:
-    """Times competitors side by side."""
+    """Times competitors side by side.
+
+    A burst lasts ``burst_s`` or until ``least_windows`` count, whichever is later, but no longer than
+    ``patience_s`` (by default six times ``burst_s``), which may be changed as time runs out.
+    """
 
     def __init__(
-        self, clock: Clock, *, rounds: int = 3, burst_s: float = 0.03, least_windows: int = 5
+        self,
+        clock: Clock,
+        *,
+        rounds: int = 3,
+        burst_s: float = 0.03,
+        least_windows: int = 5,
+        patience_s: float | None = None,
+        settle_s: float = 0.1,
     ) -> None:
         self.clock = clock
         self.gate = Gate(clock)
         self.rounds = rounds
         self.burst_s = burst_s
         self.least_windows = least_windows
+        self.patience_s = 6 * burst_s if patience_s is None else patience_s
         for _ in range(50):
             self.gate.remember(*(self.gate.probe_s() for _ in range(20)))
-            clock.sleep(2e-3)
+            clock.sleep(settle_s / 50)
 
     def measure(
         self, calls: Mapping[str, Call], *, threads: int = 1, cold: bool = False
@@ -194,8 +214,8 @@ class Timer:
                 if threads > 1:
                     self.settle()
                 seen[name] += self._burst(call, threads, cold)
-        limit = self.gate.limit_s()
-        return {name: judge(windows, limit) for name, windows in seen.items()}
+        limit, share = self.gate.limit_s(), 0.5 if threads == 1 else 0.25
+        return {name: judge(windows, limit, share) for name, windows in seen.items()}
 
     def settle(self, patience_s: float = 0.4) -> None:
         """Wait until the thread pools of the last competitor stop spinning."""
@@ -207,28 +227,28 @@ class Timer:
                 return
 
     def _burst(self, call: Call, threads: int, cold: bool) -> list[Window]:
-        """Windows of one competitor for the length of a burst, up to six of them if few windows count."""
-        per_call = min(self._time(call, 1, self.clock.wall_s, cold) for _ in range(2))
+        """Windows of one competitor for the length of a burst, or longer if few of them count."""
+        per_call = min(self._time(call, 1, self.clock.wall_s, cold) for _ in range(1 if cold else 2))
         by_cpu = threads == 1 and per_call >= CPU_CLOCK_FROM_S
         count = 1 if cold or per_call >= SHORT_WINDOW_S else math.ceil(SHORT_WINDOW_S / max(per_call, 1e-7))
         clock = self.clock.cpu_s if by_cpu else self.clock.wall_s
         limit = self.gate.limit_s()
         windows: list[Window] = []
         start, kept = self.clock.wall_s(), 0
+        deadline = start + self.patience_s
         while True:
-            window = self._window(call, count, clock, cold, limit, per_call)
+            window = self._window(call, count, clock, cold, limit, deadline)
             windows.append(window)
             kept += window.counts(limit)
-            taken = self.clock.wall_s() - start
-            if taken >= self.burst_s * (1 if kept >= self.least_windows else 3 if kept >= LEAST_KEPT else 6):
+            now = self.clock.wall_s()
+            if now >= deadline or (kept >= self.least_windows and now >= start + self.burst_s):
                 return windows
 
-    def _wait(self, limit_s: float, patience_s: float) -> float:
-        """Probe until one is fast, for a while: a window that cannot count need not be run."""
+    def _wait(self, limit_s: float, deadline_s: float) -> float:
+        """Probe until one is fast: a window that cannot count need not be run."""
         self.clock.probe()  # brings the probe's own values back into L1
-        deadline = self.clock.wall_s() + patience_s
         taken = self.gate.probe_s()
-        while taken > limit_s and self.clock.wall_s() < deadline:
+        while taken > limit_s and self.clock.wall_s() < deadline_s:
             taken = self.gate.probe_s()
         return taken
 
@@ -239,15 +259,17 @@ class Timer:
         clock: Callable[[], float],
         cold: bool,
         limit_s: float,
-        patience_s: float,
+        deadline_s: float,
     ) -> Window:
+        by_wall = clock == self.clock.wall_s
+        before = self._wait(limit_s, deadline_s)
         if cold:
             self.clock.flush()
-        by_wall = clock == self.clock.wall_s
         waited = self.clock.waited_s() if by_wall else 0.0
         if by_wall and not cold:
             call()  # reading the counters has pushed a short call's program out of the L1
-        before = self._wait(limit_s, max(WAIT_S, patience_s))
+        if before <= limit_s:  # else there is no time left to wait again
+            before = self._wait(limit_s, deadline_s)
         taken = self._time(call, count, clock, False)
         self.clock.probe()
         after = self.gate.probe_s()
@@ -264,26 +286,27 @@ class Timer:
         return (clock() - start) / count
 
 
-def judge(windows: Sequence[Window], limit_s: float) -> Timing:
-    """The median of the windows that nothing disturbed."""
+def judge(windows: Sequence[Window], limit_s: float, share: float = 0.5) -> Timing:
+    """The quantile ``share`` of the windows that nothing disturbed; a half is their median."""
     kept = [window.time_s for window in windows if window.counts(limit_s)]
     gated = len(kept) >= LEAST_KEPT
     fastest = sorted(window.time_s for window in windows)[: max(1, len(windows) // 4)]
     used = kept if gated else fastest
-    return Timing(time_s=median(used), least_s=min(used), windows=len(windows), kept=len(kept), gated=gated)
+    time_s = median(used) if share == 0.5 else float(np.quantile(used, share))
+    return Timing(time_s=time_s, least_s=min(used), windows=len(windows), kept=len(kept), gated=gated)
 
 
 def combine(passes: Sequence[Timing]) -> Timing:
     """One time from passes apart in time: the fastest that was gated, else the fastest."""
     trusted = [timing for timing in passes if timing.gated] or list(passes)
-    times = [timing.time_s for timing in passes]
+    times = sorted(timing.time_s for timing in trusted)
     return Timing(
         time_s=min(timing.time_s for timing in trusted),
         least_s=min(timing.least_s for timing in trusted),
         windows=sum(timing.windows for timing in passes),
         kept=sum(timing.kept for timing in passes),
         gated=any(timing.gated for timing in passes),
-        spread=max(times) / min(times) - 1 if len(times) > 1 else None,
+        spread=times[1] / times[0] - 1 if len(times) > 1 else None,
     )
 
 

@@ -4,6 +4,8 @@ The rule compares estimated times (``spmm_cost``, ``gemv_cost``), never by trial
 
 - Dense BLAS takes the same time whatever the zeros; compressed rows reach it at a density near 0.8.
 - Where half of the weights stand in columns that all rows of a group of four use, groups run at the FMA peak.
+- Pairs of rows share enough columns from a density of 0.4 up, if both have equally many weights in a block,
+  as with N:M: what one has more runs alone; random patterns took 0.95 to 1.25 times as long as single rows.
 - With 32 vector registers a group holds enough sums for random patterns too, down to a density of 0.15.
 - For one column, and up to ``WIDEST`` of N:M slots and blocks, matrix-vector kernels compete; for two columns
   of any other pattern the tiled kernels are faster already (measured 1.1 to 2 times).
@@ -27,6 +29,7 @@ from simsparse.packed.spmm_cost import spmm_seconds
 WIDEST = 4
 _SHARED_FROM = 0.5
 _GROUPS_FROM = 0.15
+PAIRS_FROM = 0.4
 _SAMPLED_GROUPS = 128  # looking at all takes as long as tens of products with one vector
 
 
@@ -41,6 +44,11 @@ class KernelInfo:
 
 KERNELS = (
     KernelInfo(name="csr", formats=("csr",), about="compressed rows in blocks of K, tile of X in L1"),
+    KernelInfo(
+        name="pairs",
+        formats=("nm", "vnm"),
+        about="two rows at a time: first the columns of both, then each row's own in turn",
+    ),
     KernelInfo(
         name="grouped",
         formats=("bsr", "nm", "vnm"),
@@ -85,6 +93,8 @@ def _best(request: Request) -> str:
     blocky = _is_blocky(request)
     tiled = "grouped" if blocky or (isa == "avx512" and request.density >= _GROUPS_FROM) else "csr"
     seconds = {tiled: spmm_seconds("tiled", stored, n, isa)}
+    if tiled == "csr" and request.density >= PAIRS_FROM and fitting_form(request.rows) is not None:
+        seconds["pairs"] = spmm_seconds("pairs", stored, n, isa)
     if n == 1:
         seconds["dense"] = gemv_seconds("dense", (m, k), m * k)
     else:

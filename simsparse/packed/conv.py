@@ -13,6 +13,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,6 +86,29 @@ class PackedConv:
     def __call__(self, x: ArrayLike) -> Floats:
         return self.multiply(x)
 
+    def bind(self, x: Floats, out: Floats, residual: Floats | None = None) -> Callable[[], None]:
+        """``multiply`` with these very arrays, checked once; one call of it at a time.
+
+        Raises
+        ------
+        ShapeError, FormatError
+            As ``multiply`` does.
+        """
+        images, conv = self._images(x), self.conv
+        shape = (images.shape[0], self.shape[0], conv.out_height, conv.out_width)
+        beside = None if residual is None else _checked(residual, "residual", shape)
+        y = _checked(out, "out", shape)
+        others = [array for array in (images, beside) if array is not None]
+        in_place = images is x and all(_flat(array) for array in (y, *others)) and not _overlap(y, *others)
+        if not in_place or not shape[0]:
+
+            def multiply() -> None:
+                self.multiply(x, out=out, residual=residual)
+
+            return multiply
+        flat = None if beside is None else _planes(beside)
+        return self.ready.bind(_planes(images), _planes(y), self.bias, flat, ACTIVATIONS[self.activation])
+
     def _images(self, x: ArrayLike) -> Floats:
         conv, images = self.conv, np.asarray(x)
         expected = (conv.in_channels, conv.in_height, conv.in_width)
@@ -109,8 +133,8 @@ def prepare_conv(
     """Pack the weights (m, in_channels / groups · kernel height · kernel width) of a convolution.
 
     Columns go channel by channel, then row by row of the window; rows of all groups are below each other.
-    ``kernel`` is "csr", "grouped" or "depthwise", for a 1x1 convolution that is a plain product any of
-    ``kernels()``; without it geometry, shape and density decide.
+    ``kernel`` is "csr", "grouped", "depthwise" or "direct" (all weights, few channels in), for a 1x1
+    convolution that is a plain product any of ``kernels()``; without it geometry, shape and density decide.
 
     Raises
     ------

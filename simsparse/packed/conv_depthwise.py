@@ -51,22 +51,36 @@ class Depthwise:
     def run(
         self, x: Floats, y: Floats, bias: Floats | None, residual: Floats | None, activation: int
     ) -> None:
-        cut = panels(self.geometry[3], _VECTORS)
         tiles = self._scratch()
+        self._bound(x, y, bias, residual, activation, tiles)()
+        self.spare.append(tiles)
+
+    def bind(
+        self, x: Floats, y: Floats, bias: Floats | None, residual: Floats | None, activation: int
+    ) -> Callable[[], None]:
+        return self._bound(x, y, bias, residual, activation, self._scratch())
+
+    def _bound(
+        self,
+        x: Floats,
+        y: Floats,
+        bias: Floats | None,
+        residual: Floats | None,
+        activation: int,
+        tiles: Floats,
+    ) -> Callable[[], None]:
+        cut = panels(self.geometry[3], _VECTORS)
         shift = _NO_BIAS if bias is None else bias
         beside = _NO_RESIDUAL if residual is None else residual
         taps = (address(self.ends), address(self.offsets), address(self.values))
-        counts = (cut.wides, cut.total - cut.wides)
-        widths = (cut.wide, cut.narrow, width(2))
-        planes = x.shape[0] * x.shape[1]
+        before = ((cut.wides, cut.total - cut.wides), taps, self.geometry, x, y)
+        widths, planes = (cut.wide, cut.narrow, width(2)), x.shape[0] * x.shape[1]
         if self.threads == 1:
-            operands = (counts, taps, self.geometry, x, y, tiles[0], shift, beside, activation)
-            compiled_depthwise(*widths)(*widths, 0, planes, *operands)
-        else:
-            bounds = np.arange(self.threads + 1, dtype=np.int64) * planes // self.threads
-            operands = (counts, taps, self.geometry, x, y, tiles, shift, beside, activation)
-            on_threads(self.threads, lambda: _compiled_threads(*widths), (*widths, bounds, *operands))
-        self.spare.append(tiles)
+            operands = (*widths, 0, planes, *before, tiles[0], shift, beside, activation)
+            return functools.partial(compiled_depthwise(*widths), *operands)
+        bounds = np.arange(self.threads + 1, dtype=np.int64) * planes // self.threads
+        shared = (*widths, bounds, *before, tiles, shift, beside, activation)
+        return lambda: on_threads(self.threads, lambda: _compiled_threads(*widths), shared)
 
     def _scratch(self) -> NDArray[np.float32]:
         """A tile of zeros per thread, or one of an earlier call: its borders still are zeros."""
@@ -80,6 +94,28 @@ class Depthwise:
 
 def pack_depthwise(weights: CompressedRows, conv: ConvShape, threads: int) -> Depthwise:
     """Rows of kernel height · kernel width taps, one or more per channel."""
+    strip = strip_of(conv, host_caches().l1_bytes // 2, multiplier=weights.shape[0] // conv.in_channels)
+    return Depthwise(
+        threads=threads,
+        geometry=strip.geometry,
+        tile_floats=strip.floats,
+        ends=weights.pointers,
+        offsets=strip.taps[weights.columns],
+        values=np.ascontiguousarray(weights.values, np.float32),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Strip:
+    """A padded strip of a plane as the kernel lays it out: its geometry, its floats, bytes of each tap."""
+
+    geometry: tuple[int, ...]
+    floats: int
+    taps: NDArray[np.int32]
+
+
+def strip_of(conv: ConvShape, room_bytes: int, *, multiplier: int = 1, least: int = ROWS) -> Strip:
+    """As many output rows as fit in that room, and at least ``least``."""
     down, step = conv.stride
     top, left, _, _ = conv.padding
     lanes = LANES[chosen_isa()]
@@ -89,32 +125,27 @@ def pack_depthwise(weights: CompressedRows, conv: ConvShape, threads: int) -> De
     pitch = max(outputs + (lead + reach) // step, -(-(conv.in_width + lead + left) // step)) + 1
     pitch = -(-pitch // LINE) * LINE
     deep = (conv.kernel_height - 1) * conv.dilation[0] + 1
-    strip = _strip_rows(conv, pitch * step, deep)
-    slots = (-(-strip // ROWS) * ROWS - 1) * down + deep  # rows that fill up the last four are only read
+    strip = _strip_rows(conv, room_bytes // (4 * pitch * step), deep, least)
+    slots = (-(-strip // least) * least - 1) * down + deep  # rows that fill up the last four are only read
     phase = -(-(slots * pitch + 4 * lanes) // LINE) * LINE
-    r, s = np.divmod(weights.columns.astype(np.int64), conv.kernel_width)
-    place, remainder = np.divmod(lead + s * conv.dilation[1], step)
-    offsets = remainder * phase + r * conv.dilation[0] * pitch + place
-    return Depthwise(
-        threads=threads,
+    place, remainder = np.divmod(lead + np.arange(conv.kernel_width) * conv.dilation[1], step)
+    rows = np.arange(conv.kernel_height)[:, None] * conv.dilation[0] * pitch
+    return Strip(
         geometry=(
             *(conv.in_height, conv.in_width, conv.out_height, conv.out_width, down, step, top, lead + left),
-            *(strip, pitch, phase, weights.shape[0] // conv.in_channels, deep),
+            *(strip, pitch, phase, multiplier, deep),
         ),
-        tile_floats=-(-step * phase // LINE) * LINE + LINE,
-        ends=weights.pointers,
-        offsets=(4 * offsets).astype(np.int32),
-        values=np.ascontiguousarray(weights.values, np.float32),
+        floats=-(-step * phase // LINE) * LINE + LINE,
+        taps=(4 * (rows + remainder * phase + place)).astype(np.int32).reshape(-1),
     )
 
 
-def _strip_rows(conv: ConvShape, row_floats: int, deep: int) -> int:
-    """Output rows whose inputs fill half of L1; all where that is not many more."""
-    fitting = host_caches().l1_bytes // 2 // (4 * row_floats)
-    most = max((fitting - deep) // conv.stride[0] + 1, ROWS)
+def _strip_rows(conv: ConvShape, fitting: int, deep: int, least: int) -> int:
+    """Output rows whose inputs are the fitting ones; all where that is not many more."""
+    most = max((fitting - deep) // conv.stride[0] + 1, least)
     strips = -(-conv.out_height // most)
     even = -(-conv.out_height // strips)
-    return -(-even // ROWS) * ROWS if strips > 1 else conv.out_height
+    return -(-even // least) * least if strips > 1 else conv.out_height
 
 
 @functools.cache

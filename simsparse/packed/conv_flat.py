@@ -55,6 +55,11 @@ class Flat:
     def run(
         self, x: Floats, y: Floats, bias: Floats | None, residual: Floats | None, activation: int
     ) -> None:
+        self.bind(x, y, bias, residual, activation)()
+
+    def bind(
+        self, x: Floats, y: Floats, bias: Floats | None, residual: Floats | None, activation: int
+    ) -> Callable[[], None]:
         taps = (address(self.ends), address(self.numbers), address(self.values))
         tables = (address(self.shifts), address(self.records))
         counts = (self.cut.wides, self.cut.total - self.cut.wides)
@@ -63,10 +68,10 @@ class Flat:
         operands = (counts, taps, tables, self.multiplier, x, y, shift, beside, activation)
         widths, planes = (self.cut.wide, self.cut.narrow), y.shape[0] * y.shape[1]
         if self.threads == 1:
-            _compiled(*widths)(*widths, 0, planes, *operands)
-        else:
-            bounds = np.arange(self.threads + 1, dtype=np.int64) * planes // self.threads
-            on_threads(self.threads, lambda: _compiled_threads(*widths), (*widths, bounds, *operands))
+            return functools.partial(_compiled(*widths), *widths, 0, planes, *operands)
+        bounds = np.arange(self.threads + 1, dtype=np.int64) * planes // self.threads
+        shared = (*widths, bounds, *operands)
+        return lambda: on_threads(self.threads, lambda: _compiled_threads(*widths), shared)
 
 
 def pack_flat(weights: CompressedRows, conv: ConvShape, threads: int) -> Flat:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -15,10 +17,11 @@ from simsparse.packed.choose import choose
 from simsparse.packed.conv_split import Split
 from simsparse.packed.conv_window import Window, is_flat, is_pointwise, is_split, window_of
 from simsparse.packed.request import Floats, Ready, Request
-from simsparse.packed.tiled import Tiled, blocking_of, pack_row_groups, pack_rows
+from simsparse.packed.tiled import Tiled, blocking_of
+from simsparse.packed.tiled_pack import pack_tiled
 
-TILED = ("csr", "grouped")
-KERNELS = (*TILED, "depthwise")
+TILED = ("csr", "pairs", "grouped")
+KERNELS = (*TILED, "depthwise", "direct")
 _WIDE = 64  # columns, so that no matrix-vector kernel is chosen
 _FULL_FROM = 0.8  # below, groups of random patterns are as slow as compressed rows, in narrower panels
 
@@ -34,6 +37,11 @@ class Images(Protocol):
         self, x: Floats, y: Floats, bias: Floats | None, residual: Floats | None, activation: int
     ) -> None:
         """x (batch, channels, pixels in) to y (batch, m, pixels out), planes contiguous; y is no other's."""
+
+    def bind(
+        self, x: Floats, y: Floats, bias: Floats | None, residual: Floats | None, activation: int
+    ) -> Callable[[], None]:
+        """``run`` with these arrays, as often as it is called; calls share scratch memory."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -55,6 +63,12 @@ class Pointwise:
         for item in range(x.shape[0]):
             beside = None if residual is None else residual[item]
             self.ready.run(x[item], y[item], bias, beside, activation)
+
+    def bind(
+        self, x: Floats, y: Floats, bias: Floats | None, residual: Floats | None, activation: int
+    ) -> Callable[[], None]:
+        run = self.ready.run_batch if isinstance(self.ready, Tiled) else self.run
+        return functools.partial(run, x, y, bias, residual, activation)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -78,6 +92,11 @@ class Windowed:
             with self.split.parts(x) as parts:
                 self.tiled.run_batch(parts, y, bias, residual, activation, self.window.address)
 
+    def bind(
+        self, x: Floats, y: Floats, bias: Floats | None, residual: Floats | None, activation: int
+    ) -> Callable[[], None]:
+        return functools.partial(self.run, x, y, bias, residual, activation)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Grouped:
@@ -92,12 +111,29 @@ class Grouped:
     def run(
         self, x: Floats, y: Floats, bias: Floats | None, residual: Floats | None, activation: int
     ) -> None:
+        for part, operands in self._shares(x, y, bias, residual):
+            part.run(*operands, activation)
+
+    def bind(
+        self, x: Floats, y: Floats, bias: Floats | None, residual: Floats | None, activation: int
+    ) -> Callable[[], None]:
+        calls = [part.bind(*operands, activation) for part, operands in self._shares(x, y, bias, residual)]
+
+        def run() -> None:
+            for call in calls:
+                call()
+
+        return run
+
+    def _shares(
+        self, x: Floats, y: Floats, bias: Floats | None, residual: Floats | None
+    ) -> Iterator[tuple[Images, tuple[Floats, Floats, Floats | None, Floats | None]]]:
         channels, rows = x.shape[1] // len(self.parts), y.shape[1] // len(self.parts)
         for i, part in enumerate(self.parts):
             own = slice(i * rows, (i + 1) * rows)
             shift = None if bias is None else bias[own]
             beside = None if residual is None else residual[:, own]
-            part.run(x[:, i * channels : (i + 1) * channels], y[:, own], shift, beside, activation)
+            yield part, (x[:, i * channels : (i + 1) * channels], y[:, own], shift, beside)
 
 
 def pack_conv(
@@ -110,7 +146,7 @@ def pack_conv(
             f"prepare_conv: expected weights that float32 holds, got {encoded.dtype} "
             "(convert them with weights.astype(np.float32))"
         )
-    if is_pointwise(conv) and groups == 1:
+    if is_pointwise(conv) and groups == 1 and wanted != "direct":
         from simsparse.packed.preparation import pack_product
 
         name, ready, notes = pack_product(request, wanted)
@@ -132,6 +168,16 @@ def pack_conv(
             return "depthwise", pack_windows(request.rows, conv, threads), ()
         pack = pack_flat if is_flat(conv) else pack_depthwise
         return "depthwise", pack(request.rows, conv, threads), ()
+    if wanted in (None, "direct") and groups == 1:
+        from simsparse.packed.conv_direct import can_direct, pack_direct, pays_direct
+
+        if can_direct(request.rows, conv) and (wanted == "direct" or pays_direct(conv)):
+            return "direct", pack_direct(request.rows, conv, threads), ()
+    if wanted == "direct":
+        raise UsageError(
+            "prepare_conv: expected one group, all weights and few input channels for kernel direct, got "
+            f"{groups} groups, density {request.density:.2f} and {conv.in_channels} channels"
+        )
     return _windowed(request, conv, groups, wanted)
 
 
@@ -181,9 +227,7 @@ def _row_groups(request: Request, groups: int) -> list[CompressedRows]:
 
 
 def _tiled(request: Request, rows: CompressedRows, kernel: str) -> Tiled:
-    grouped = kernel == "grouped"
     m, k = rows.shape
     density = rows.columns.size / (m * k)
-    blocking = blocking_of(grouped, k=k, n=request.n, density=density, threads=request.threads)
-    pack = pack_row_groups if grouped else pack_rows
-    return pack(rows, np.ascontiguousarray(rows.values, np.float32), blocking, request.threads)
+    blocking = blocking_of(kernel, k=k, n=request.n, density=density, threads=request.threads)
+    return pack_tiled(kernel, rows, np.ascontiguousarray(rows.values, np.float32), blocking, request.threads)

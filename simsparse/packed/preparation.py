@@ -199,22 +199,22 @@ def _pack(request: Request, kernel: str) -> tuple[str, Ready, tuple[str, ...]]:
 
         vectors, notes = pack_vectors(request, kernel.removeprefix("gemv-"))
         return f"gemv-{vectors.packed.kernel}", vectors, notes
-    return kernel, _tiled(request, grouped=kernel == "grouped"), ()
+    return kernel, _tiled(request, kernel), ()
 
 
-def _tiled(request: Request, *, grouped: bool) -> Ready:
-    from simsparse.packed import tiled
+def _tiled(request: Request, form: str) -> Ready:
+    from simsparse.packed.tiled import blocking_of
+    from simsparse.packed.tiled_pack import pack_tiled
 
-    blocking = tiled.blocking_of(
-        grouped,
+    blocking = blocking_of(
+        form,
         k=request.encoded.shape[1],
         n=request.n,
         density=request.density,
         threads=request.threads,
         uses=request.density * request.encoded.shape[0],
     )
-    pack = tiled.pack_row_groups if grouped else tiled.pack_rows
-    return pack(request.rows, request.values, blocking, request.threads)
+    return pack_tiled(form, request.rows, request.values, blocking, request.threads)
 
 
 def bias_vector(bias: ArrayLike | None, m: int) -> Floats | None:

@@ -11,6 +11,7 @@ from numba.core import types as _types
 
 from simsparse.kernels import spmm_run
 from simsparse.kernels.simd import Width, WidthType
+from simsparse.kernels.spmm_form import Form, FormType
 
 types: Any = _types
 _INT, _FLOAT = types.int64, types.float32
@@ -18,24 +19,25 @@ _BATCH, _VECTOR = types.Array(_FLOAT, 3, "A"), types.Array(_FLOAT, 1, "C")
 
 
 @functools.cache
-def compiled(grouped: bool, width: Width) -> Callable[..., None]:
-    """The product of panels of this width.
+def compiled(form: str, width: Width) -> Callable[..., None]:
+    """The product of panels of this width over weights of a form.
 
     A dispatcher would look at the type of every argument again in every call, which takes 30 microseconds.
     """
-    dispatcher: Any = spmm_run.grouped_share if grouped else spmm_run.csr_share
-    entry: Callable[..., None] = dispatcher.compile((width_type(width), *[_INT] * 5, *_operands(1)))
+    dispatcher: Any = spmm_run.share
+    types_of = (FormType(form), width_type(width), *[_INT] * 5, *_operands(1))
+    entry: Callable[..., None] = dispatcher.compile(types_of)
     return entry
 
 
 @functools.cache
-def compiled_threads(grouped: bool, wide: Width, narrow: Width) -> Callable[..., None]:
+def compiled_threads(form: str, wide: Width, narrow: Width) -> Callable[..., None]:
     """The product of all shares, one per thread."""
     from simsparse.kernels import spmm_threads
 
-    dispatcher: Any = spmm_threads.grouped_shares if grouped else spmm_threads.csr_shares
+    dispatcher: Any = spmm_threads.shares
     table, pair = types.Array(_INT, 2, "C"), types.UniTuple(_INT, 2)
-    signature = (width_type(wide), width_type(narrow), table, pair, _INT, *_operands(2))
+    signature = (FormType(form), width_type(wide), width_type(narrow), table, pair, _INT, *_operands(2))
     entry: Callable[..., None] = dispatcher.compile(signature)
     return entry
 
@@ -51,9 +53,10 @@ def _operands(dimensions: int) -> tuple[Any, ...]:
     return (types.UniTuple(_INT, 7), _INT, _BATCH, _BATCH, tile, _VECTOR, _BATCH, _INT)
 
 
-def run_shares(grouped: bool, threads: int, arguments: tuple[Any, ...]) -> None:
+def run_shares(form: str, threads: int, arguments: tuple[Any, ...]) -> None:
     """Run one share of a tiled product per thread."""
-    on_threads(threads, lambda: compiled_threads(grouped, arguments[0], arguments[1]), arguments)
+    kernel = functools.partial(compiled_threads, form, arguments[0], arguments[1])
+    on_threads(threads, kernel, (Form(form), *arguments))
 
 
 def on_threads(threads: int, kernel: Callable[[], Callable[..., None]], arguments: tuple[Any, ...]) -> None:

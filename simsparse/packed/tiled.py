@@ -1,32 +1,32 @@
-"""The two tiled products over packed weights: blocked compressed rows, and groups of four rows."""
+"""Tiled products over packed weights: in which blocks, and running them. ``tiled_pack`` packs the weights."""
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from simsparse.formats.product import CompressedRows
 from simsparse.kernels.simd import chosen_isa
-from simsparse.kernels.spmm_pack import count_blocks, fill_blocks, pack_groups
-from simsparse.kernels.spmm_tile import AHEAD
+from simsparse.kernels.spmm_form import Form
 from simsparse.packed.arrays import LINE_BYTES, address, aligned, balanced_bounds
 from simsparse.packed.host import Caches, host_caches
 from simsparse.packed.panels import panel_groups, panels, shares
 from simsparse.packed.threads import compiled, run_shares
 
 GROUP_ROWS = 4
-CSR_VECTORS = {"avx512": 4, "avx2": 8, "plain": 8}
-GROUPED_VECTORS = {"avx512": 4, "avx2": 3, "plain": 3}
-"""Most vectors of a panel, by instruction set."""
-CSR_TERMS, GROUPED_TERMS = 12, 192
+VECTORS = {
+    "csr": {"avx512": 4, "avx2": 8, "plain": 8},
+    "pairs": {"avx512": 8, "avx2": 6, "plain": 6},
+    "grouped": {"avx512": 4, "avx2": 3, "plain": 3},
+}
+"""Most vectors of a panel, by form and instruction set."""
+TERMS = {"csr": 12, "pairs": 24, "grouped": 192}
 """Columns in use that pay for a row's loads and stores of Y in a block."""
-_SETS = 16
 _NO_BIAS, _NO_RESIDUAL = np.empty(0, np.float32), np.empty((0, 0, 0), np.float32)
 _MANY_USES = 48  # of a row of X: each thread's own copy of it then takes less than a tenth of its time
+_WHOLE = 8  # columns: no group of N:M weights is cut
 _ROW_COST = 3  # weights that take as long as a row's loads, stores and loop end in one block
 
 
@@ -43,7 +43,7 @@ class Blocking:
 class Tiled:
     """Packed weights and where their parts are; ``spare`` holds scratch tiles that no call is using."""
 
-    grouped: bool
+    form: str
     shape: tuple[int, int]
     threads: int
     blocking: Blocking
@@ -100,13 +100,14 @@ class Tiled:
         operands = (self.addresses, window, x, y, tiles, shift, beside, activation)
         if self.threads == 1:
             operands = (*operands[:4], tiles[0], *operands[5:])
+            form = Form(self.form)
             for wide, count, first in ((cut.wide, cut.wides, 0), (cut.narrow, narrows, offset)):
                 if count:
-                    compiled(self.grouped, wide)(wide, 0, items * count, count, first, 0, *operands)
+                    compiled(self.form, wide)(form, wide, 0, items * count, count, first, 0, *operands)
         else:
             table = shares(items * cut.wides, items * cut.total, self.threads, self.blocking.chunks)
             counts = (max(cut.wides, 1), max(narrows, 1))
-            run_shares(self.grouped, self.threads, (cut.wide, cut.narrow, table, counts, offset, *operands))
+            run_shares(self.form, self.threads, (cut.wide, cut.narrow, table, counts, offset, *operands))
         self.spare.append(tiles)
 
     def _scratch(self, size: int) -> NDArray[np.float32]:
@@ -123,7 +124,7 @@ class Tiled:
 
 
 def blocking_of(
-    grouped: bool,
+    form: str,
     *,
     k: int,
     n: int,
@@ -142,8 +143,8 @@ def blocking_of(
         n=n,
         density=density,
         threads=threads,
-        vectors=(GROUPED_VECTORS if grouped else CSR_VECTORS)[isa or chosen_isa()],
-        terms=GROUPED_TERMS if grouped else CSR_TERMS,
+        vectors=VECTORS[form][isa or chosen_isa()],
+        terms=TERMS[form],
         uses=uses,
         isa=isa,
         caches=caches,
@@ -166,7 +167,8 @@ def choose_blocking(
 
     At least what fills three quarters of L1 beside the streams of weights (all of it for thin weights, which
     use a part of each tile), at most a quarter of L2; between these, as many as give a row ``terms`` columns
-    in use, which pays for its loads and stores of Y. Then K is cut evenly.
+    in use, which pays for its loads and stores of Y. Then K is cut evenly, at multiples of eight: rows of N:M
+    weights have equally many in each block.
     """
     cut = panels(n, vectors, isa)
     row_bytes = cut.wide.floats * 4
@@ -177,91 +179,15 @@ def choose_blocking(
     blocks = max(1, -(-k // max(wanted, 1)))
     # threads on panels side by side prefetch each other's lines of Y; on rows they do not
     runs = 1 if uses >= _MANY_USES else panel_groups(cut.total, threads)
-    return Blocking(vectors=vectors, k_block=-(-k // blocks), chunks=threads // runs)
+    even = -(-k // blocks)
+    return Blocking(vectors=vectors, k_block=min(-(-even // _WHOLE) * _WHOLE, k), chunks=threads // runs)
 
 
-def row_bounds(lengths: NDArray[np.int64], blocking: Blocking, k: int, *, grouped: bool) -> NDArray[np.int64]:
+def row_bounds(
+    lengths: NDArray[np.int64], blocking: Blocking, k: int, *, multiple: int = 1
+) -> NDArray[np.int64]:
     """Where the rows, of ``lengths`` weights each, are cut into chunks of about the same time."""
     if blocking.chunks == 1:
         return np.array([0, lengths.size], np.int64)
     costs = lengths + _ROW_COST * -(-k // blocking.k_block)
-    return balanced_bounds(costs, blocking.chunks, multiple=GROUP_ROWS if grouped else 1)
-
-
-def pack_rows(
-    weights: CompressedRows, values: NDArray[np.float32], blocking: Blocking, threads: int
-) -> Tiled:
-    """Compressed rows, block by block of K; rows of a block sorted by weights, empty ones left out.
-
-    The first and the last block keep all rows: the first writes Y without reading it, the last finishes it.
-    """
-    m, k = weights.shape
-    blocks = -(-k // blocking.k_block)
-    counts = np.zeros((m, blocks), np.int64)
-    count_blocks(weights.pointers, weights.columns, blocking.k_block, counts)
-    bounds = row_bounds(counts.sum(axis=1), blocking, k, grouped=False)
-    rows, ends, spans, places = [], [np.zeros(1, np.int64)], [0], np.zeros((m, blocks), np.int64)
-    filled = 0
-    for low, high in itertools.pairwise(bounds):
-        for block in range(blocks):
-            here = counts[low:high, block]
-            order = np.argsort(here, kind="stable")
-            if 0 < block < blocks - 1:
-                order = order[np.searchsorted(here[order], 1) :]
-            until = filled + np.cumsum(here[order])
-            places[low + order, block] = until - here[order]
-            filled = int(until[-1]) if until.size else filled
-            rows.append(low + order)
-            ends.append(until)
-            spans.append(spans[-1] + order.size)
-    columns, packed = aligned(filled, np.uint16), aligned(filled, np.float32)
-    fill_blocks(weights.pointers, weights.columns, values, blocking.k_block, places, columns, packed)
-    listed = np.concatenate([*rows, np.zeros(AHEAD, np.int64)]).astype(np.int32)
-    return Tiled(
-        grouped=False,
-        shape=weights.shape,
-        threads=threads,
-        blocking=blocking,
-        spans=np.array(spans, np.int64),
-        rows=listed,
-        counts=np.concatenate(ends),
-        columns=columns,
-        values=packed,
-    )
-
-
-def pack_row_groups(
-    weights: CompressedRows, values: NDArray[np.float32], blocking: Blocking, threads: int
-) -> Tiled:
-    """Groups of four rows, block by block of K; columns sorted by the set of rows that use them."""
-    m, k = weights.shape
-    blocks, groups = -(-k // blocking.k_block), -(-m // GROUP_ROWS)
-    bounds = row_bounds(np.diff(weights.pointers), blocking, k, grouped=True)
-    spans = np.zeros((blocking.chunks, blocks, 5), np.int64)
-    lengths = np.zeros((groups * blocks, _SETS), np.uint16)
-    columns, packed = aligned(values.size, np.uint16), aligned(values.size, np.float32)
-    used, _ = pack_groups(
-        weights.pointers,
-        weights.columns,
-        values,
-        k,
-        blocking.k_block,
-        bounds,
-        spans,
-        lengths,
-        columns,
-        packed,
-    )
-    rows = np.arange((groups + 1) * GROUP_ROWS, dtype=np.int32)  # the last is only asked for ahead
-    rows[m:] = (groups - 1) * GROUP_ROWS  # rows that are not there write to the group's first, before it does
-    return Tiled(
-        grouped=True,
-        shape=weights.shape,
-        threads=threads,
-        blocking=blocking,
-        spans=spans,
-        rows=rows,
-        counts=lengths,
-        columns=columns[:used],
-        values=packed,
-    )
+    return balanced_bounds(costs, blocking.chunks, multiple=multiple)

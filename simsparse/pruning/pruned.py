@@ -14,6 +14,7 @@ from simsparse.ir import Layer, Workload, ZerosKnown
 from simsparse.pattern import NM, VNM, Dense, Pattern, Unstructured
 from simsparse.pruning.arrays import Mask, Scores
 from simsparse.pruning.criterion import Criterion, Weights
+from simsparse.pruning.input_masks import InputMask
 from simsparse.pruning.masks import prune_matrix, prune_rows
 from simsparse.pruning.matrix import matrix_options
 from simsparse.pruning.profile import Profile
@@ -87,6 +88,8 @@ class Pruned:
     profile: Profile | None = None
     activations: Mapping[str, float] = field(default_factory=dict)
     """Measured shares of non-zeros in the inputs of layers, by name; they go before the profile's."""
+    input_masks: Mapping[str, InputMask] = field(default_factory=dict)
+    """Inputs of layers as a run showed them, by name; they go before shares. All fit their layers."""
     _sparsities: dict[str, float] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     @property

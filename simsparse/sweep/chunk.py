@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 from simsparse.errors import SimsparseError, UsageError
 from simsparse.hardware import HardwareModel
 from simsparse.ir import Layer, Workload
-from simsparse.load.catalog import load_model
+from simsparse.load.phases import TRAIN
 from simsparse.model_run import DenseResults, ModelRun, run_together
 from simsparse.pattern import Dense, parse_pattern
 from simsparse.pruning.arrays import Mask
 from simsparse.pruning.prune import prune
 from simsparse.pruning.pruned import Pruned
+from simsparse.pruning.training import training_step
 from simsparse.simulate import finished_run, model_run
 from simsparse.sweep.figures import Row, failed, row_of
 from simsparse.sweep.keys import model_digest
@@ -57,8 +58,11 @@ def _run_group(chunk: Chunk, members: list[Keyed]) -> list[Row]:
     """Points that share their masks."""
     first = members[0][1]
     digest = chunk.digests[first.model, first.batch, first.seq]
+    pruned: Pruned
     try:
         pruned = _masks.get((digest, *first.masks), lambda: _pruned(chunk, first, digest))
+        if first.phase == TRAIN:
+            pruned = training_step(pruned)
     except Exception as error:  # whatever a model or pattern raises belongs to these points, not to the study
         return [failed(key, error) for key, _ in members]
     ready: list[tuple[Keyed, ModelRun]] = []
@@ -100,7 +104,7 @@ def _settings(pruned: Pruned, point: Point, machine: HardwareModel) -> ModelRun:
 
 
 def _workload(point: Point, digest: str) -> Workload:
-    workload = load_model(point.model, batch=point.batch, seq=point.seq)
+    workload = point.load()
     if model_digest(workload) != digest:
         raise UsageError(
             f"{point.model}: expected the file that the study began with, got another (start the study again)"

@@ -15,6 +15,7 @@ from typing import Any
 from simsparse.errors import SimsparseError
 from simsparse.hardware import HardwareModel
 from simsparse.ir import Workload
+from simsparse.load.phases import TRAIN
 from simsparse.pruning.allocation import ALLOCATIONS
 from simsparse.pruning.profiles import find_profile
 from simsparse.sweep.points import Grid, Point
@@ -34,8 +35,10 @@ class Keys:
     def key(self, point: Point) -> str:
         """32 hexadecimal digits."""
         words = point.to_dict()
-        for name in ("purpose", "model", "hardware", "batch", "seq"):
+        for name in ("purpose", "model", "hardware", "batch", "seq", "columns", "phase"):
             del words[name]
+        if point.phase == TRAIN:  # the other phases show in the model's layers
+            words["phase"] = TRAIN
         workload, machine = self._grid.workload(point), self._grid.machines[point.hardware]
         return _digest(
             {

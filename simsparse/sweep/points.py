@@ -13,6 +13,7 @@ from simsparse.hardware import HardwareModel
 from simsparse.ir import Workload
 from simsparse.load.catalog import load_hardware, load_model
 from simsparse.load.hardware_override import Value
+from simsparse.load.phases import INFERENCE, loaded_phase
 from simsparse.load.study_spec import ALL, AXES, StudySpec, axis_values, patterns
 
 Model = str | Workload
@@ -35,6 +36,8 @@ class Point:
     allocation: str = "uniform"
     seed: int = 0
     skip: tuple[str, ...] = ()
+    columns: int | None = None
+    phase: str = INFERENCE
     purpose: str = "grid"
     """``grid``, or ``crossover`` where a bisection asked for it."""
 
@@ -50,6 +53,8 @@ class Point:
             self.allocation,
             self.seed,
             self.skip,
+            self.columns,
+            self.phase,
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -60,6 +65,17 @@ class Point:
     def from_dict(cls, data: Mapping[str, Any]) -> Point:
         """Back from plain data."""
         return cls(**{**data, "skip": tuple(data["skip"])})
+
+    def load(self) -> Workload:
+        """The model, read anew.
+
+        Raises
+        ------
+        UsageError
+            If there is no such model, or a setting does not apply to it.
+        """
+        shape = {"batch": self.batch, "seq": self.seq, "columns": self.columns}
+        return load_model(self.model, **shape, phase=loaded_phase(self.phase))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,7 +181,7 @@ def _load_all(
             wrong += error.mistakes if isinstance(error, FileError) else [str(error)]
     for key in dict.fromkeys((row["models"], row["batch"], row["seq"]) for row in rows):
         try:
-            loaded[key] = models[key[0]] if key[0] in models else load_model(key[0], batch=key[1], seq=key[2])
+            loaded[key] = models[key[0]] if key[0] in models else _load(*key, spec)
         except SimsparseError as error:
             wrong += error.mistakes if isinstance(error, FileError) else [str(error)]
     names = Counter(machine.name for machine in hardware.values())
@@ -177,6 +193,11 @@ def _load_all(
     if wrong:
         raise FileError(wrong)
     return hardware, loaded
+
+
+def _load(model: str, batch: int | None, seq: int | None, spec: StudySpec) -> Workload:
+    phase = loaded_phase(spec.phase)
+    return load_model(model, batch=batch, seq=seq, columns=spec.columns, phase=phase)
 
 
 def _machine(variant: _Variant, machines: Mapping[str, HardwareModel]) -> HardwareModel:
@@ -211,6 +232,8 @@ def _point(row: Row, name: str, machine: HardwareModel, spec: StudySpec) -> Poin
         format=name,
         dtype=row["dtype"] or machine.default_dtype,
         skip=spec.skip,
+        columns=spec.columns,
+        phase=spec.phase,
         **{
             key: row[key] for key in ("batch", "seq", "activation_density", "criterion", "allocation", "seed")
         },

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from simsparse.errors import SimsparseError
 from simsparse.hardware import HardwareModel
 from simsparse.ir import Layer, Workload
 from simsparse.layer_run import AUTO
+from simsparse.load.activations_npz import Given
 from simsparse.load.calibration_npz import load_calibration
 from simsparse.load.catalog import load_hardware, load_model
 from simsparse.load.plan_yaml import ModelPlan
 from simsparse.model_run import run_layers, run_together
 from simsparse.pattern import Pattern, parse_pattern
 from simsparse.pruning.calibration import Calibration
+from simsparse.pruning.input_masks import InputMask
 from simsparse.pruning.prune import prune
 from simsparse.pruning.pruned import Pruned
 from simsparse.results import LayerResult, Run
@@ -76,7 +78,7 @@ def recommend(
     columns: int | None = None,
     phase: str | None = None,
     activation_density: float | None = None,
-    activations: str | Path | Mapping[str, float] | None = None,
+    activations: Given | None = None,
     calibration: str | Path | Calibration | None = None,
     seed: int = 0,
     crossover: bool = True,
@@ -104,7 +106,7 @@ def recommend(
     pruned = way.pruned(workload, asked, allocation=allocation, skip=skip)
     if activations is not None:
         pruned = with_activations(pruned, activations)
-        way = dataclasses.replace(way, activations=pruned.activations)
+        way = dataclasses.replace(way, activations=pruned.activations, masks=pruned.input_masks)
     pace = _Pace(hardware, dtype, activation_density)
     run, by_format = pace.all_formats(pruned, allocation, model if isinstance(model, str) else workload.name)
     layers = {layer.name: layer for layer in workload.layers}
@@ -174,6 +176,7 @@ class _Pruning:
     calibration: Calibration | None
     activations: Mapping[str, float] | None = None
     """Densities of inputs by layer; those that a profile brings where there are none."""
+    masks: Mapping[str, InputMask] = field(default_factory=dict)
 
     def pruned(
         self,
@@ -193,7 +196,9 @@ class _Pruning:
             seed=self.seed,
             skip=skip,
         )
-        return found if self.activations is None else dataclasses.replace(found, activations=self.activations)
+        if self.activations is None:
+            return found
+        return dataclasses.replace(found, activations=self.activations, input_masks=self.masks)
 
 
 @dataclass(frozen=True, slots=True)

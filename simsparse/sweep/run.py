@@ -11,6 +11,7 @@ from simsparse.errors import FileError, UsageError
 from simsparse.hardware import HardwareModel
 from simsparse.ir import Workload
 from simsparse.load.hardware_override import Value
+from simsparse.load.phases import INFERENCE, Phase
 from simsparse.load.study_spec import StudySpec, mistakes
 from simsparse.sweep.accuracy import load_accuracy
 from simsparse.sweep.chunk import Keyed
@@ -47,6 +48,8 @@ def sweep(
     zip: Sequence[Sequence[str]] = (),  # noqa: A002
     exclude: Sequence[Mapping[str, Value | Sequence[Value]]] = (),
     skip: Sequence[str] = (),
+    columns: int | None = None,
+    phase: Phase = INFERENCE,
     crossover: bool = True,
     accuracy: str | Path | None = None,
     folder: str | Path | None = None,
@@ -70,6 +73,8 @@ def sweep(
         Fields of the machines by dotted path, each with the values to try: ``{"units": [64, 256]}``.
     zip, exclude
         Lists that are walked in step, and combinations that are left out.
+    columns, phase
+        Of all points, as `simsparse.simulate` takes them; a training step is one with Adam, dense gradients.
     crossover
         Whether to look between sparsities for the one from which on a format pays.
     accuracy
@@ -109,6 +114,9 @@ def sweep(
         zip=tuple(tuple(group) for group in zip),
         exclude=tuple({name: _listed(values) for name, values in rule.items()} for rule in exclude),
         skip=tuple(skip),
+        columns=columns,
+        phase=phase,
+        measure=measure,
     )
     check(spec, known=(*given, *machines))
     grid = expand(spec, models=given, machines=machines)

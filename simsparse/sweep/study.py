@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from simsparse.errors import UsageError, nearest
+from simsparse.load.phases import INFERENCE
 from simsparse.sweep.accuracy import Accuracy
 from simsparse.sweep.crossover import Crossover, crossovers
 from simsparse.sweep.figures import OK, Row, layer_columns
@@ -23,6 +24,15 @@ if TYPE_CHECKING:
 
 OBJECTIVES = ("time_s", "energy_j", "stored_bytes")
 _PER_MODEL = ("model", "batch", "seq")
+_PLAIN = {
+    "batch": "",
+    "seq": "",
+    "columns": "",
+    "phase": INFERENCE,
+    "activation_density": "",
+    "error": "",
+}
+"""Columns that are left out of the table where they hold nothing else in any row."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,10 +86,8 @@ class Study:
         table = pd.DataFrame(records)
         if not crossovers and not table.empty:
             table = table.drop(columns="purpose")
-        empty = [name for name in ("batch", "seq", "activation_density", "error") if name in table]
-        return table.drop(
-            columns=[name for name in empty if table[name].isna().all() or (table[name] == "").all()]
-        )
+        empty = [name for name, plain in _PLAIN.items() if name in table and _is_all(table[name], plain)]
+        return table.drop(columns=empty)
 
     def layers(self) -> pd.DataFrame:
         """One row per point and layer; ``point`` is the row of :meth:`frame`."""
@@ -225,6 +233,10 @@ def _measured(point: Point, measured: Mapping[Asked, Mapping[str, Any]]) -> dict
         return {}
     found = measured.get(asked(point.to_dict()), {})
     return {f"measured_{name}": found.get(name, float("nan")) for name in ("time_s", "dense_s", "speedup")}
+
+
+def _is_all(column: pd.Series[Any], plain: str) -> bool:
+    return bool((column.isna() | (column == plain)).all())
 
 
 def _signs(names: Sequence[str]) -> list[float]:

@@ -1,16 +1,23 @@
 """Fully connected layers of one column on a Core i7-5930K, dense with MKL gemv and sparse with MKL csrmv.
 
 The sparse rows all take 0.9 ns per weight whatever their size, so one core ran them, and the machine is taken
-with one. Dense rows read 12 to 25 GB/s without a pattern in their size (the same 1000 x 4096 matrix takes
-1135 and 774 us), so a model that gives one rate to all cannot meet every row.
+with one. Each layer was timed by itself, call after call: what fits the 15 MB of L3 stays there, and matrices
+of 10 to 21 MB are read faster (15 to 25 GB/s) than most of those that do not fit (11 to 12.5). The machine is
+taken in that state; in a network weights of that size would have left the caches before their next turn.
+
+One dense row is missed. AlexNet-FC7 (67 MB) was read at 10.8 GB/s and AlexNet-FC6 (151 MB) at 20.1. Where a
+larger matrix is read no faster than a smaller one, 30 % allow the first at most 15.50 GB/s and ask at least
+15.45 of the second: a window of 0.3 % at the far ends of both tolerances, and no constant is put there.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import numpy as np
 
+from simsparse.dataflows.cpu_memory import cpu_of
 from simsparse.hardware import HardwareModel
 from simsparse.ir import gemm_layer
 from simsparse.load.catalog import load_hardware
@@ -22,19 +29,24 @@ _SEED = 2016
 _TOLERANCE = 0.30
 _TIE = 0.05
 _SHORT = {
-    ("AlexNet-FC6", "dense"): "read at 20 GB/s from DRAM where other dense rows of the table read at 12",
     (
-        "VGG16-FC8",
+        "AlexNet-FC6",
         "dense",
-    ): "AlexNet-FC8, of the same size, took 1.47 times as long in the same table",
-    ("NT-LSTM", "dense"): "12 MB partly from a 15 MB L3: how much stays there depends on what ran before",
+    ): "read at 20 GB/s from DRAM where larger and smaller matrices of the table read at 11 to 12.5",
 }
 
 
 def checks() -> list[Check]:
     """Dense and sparse times within 30 %, and which of the two is faster where they are 5 % apart."""
-    machine = dataclasses.replace(load_hardware("core-i7-5930k"), units=1)
+    machine = repeated(dataclasses.replace(load_hardware("core-i7-5930k"), units=1))
     return [check for published in table("eie_table4_cpu") for check in _row(machine, published)]
+
+
+def repeated(machine: HardwareModel) -> HardwareModel:
+    """The machine where one layer runs again and again, so that its weights stay in the caches they fit."""
+    flow = cpu_of(machine)
+    memory = dataclasses.replace(flow.memory, cold_above_bytes=math.inf)
+    return dataclasses.replace(machine, dataflow=dataclasses.replace(flow, memory=memory))
 
 
 def _row(machine: HardwareModel, published: dict[str, str]) -> list[Check]:
@@ -83,5 +95,5 @@ def _check(
         source=published["source"],
         relative=relative,
         known_short=known_short,
-        note="two constants of the machine were fitted to the medians of this table",
+        note="two constants were fitted to medians of this table, a third to its two smallest rows",
     )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import deque
+from itertools import product
 
 import numpy as np
 import pytest
@@ -11,10 +13,13 @@ from hypothesis import strategies as st
 
 from simsparse.dataflows.cartesian import plan_layer
 from simsparse.dataflows.task import ActivationOperand, LayerPlan, LayerTask, WeightOperand
+from simsparse.dataflows.tiling import ceil_div
 from simsparse.errors import UnsupportedError, UsageError
+from simsparse.explanation import explain
 from simsparse.formats import make_format
 from simsparse.hardware import HardwareModel
-from simsparse.ir import ConvShape, Layer, LayerKind, conv_layer, gemm_layer
+from simsparse.ir import ConvShape, Layer, LayerKind, Workload, conv_layer, gemm_layer
+from simsparse.kernels.count_banks import bank_cycles
 from simsparse.kernels.count_windows import window_columns, window_union
 from simsparse.layer_run import LayerRunner
 from simsparse.load.catalog import load_hardware
@@ -135,6 +140,116 @@ def test_scnn_work_is_the_vectors_of_inputs_times_those_of_weights(
     np.testing.assert_array_equal(plan.work[plan.work_row] * plan.work_scale[:, None], expected)
     bits = planned(layer, load_hardware("scnn"), weights, density)
     assert int(plan.fetch_bytes.sum()) == bits.weight_bytes + bits.metadata_bytes
+
+
+def slow_bank(k: int, x: int, y: int, banks: int) -> int:
+    """The published hash, as printed."""
+    high = ((k & 4) << 2) ^ ((x & 2) << 3) ^ ((y & 2) << 3)
+    return (high + ((x & 1) << 3) + ((y & 1) << 2) + (k & 3)) % banks
+
+
+def slow_cycles(
+    layer: Layer, weights: np.ndarray, inputs: np.ndarray, pe: int, banks: int, queue: int
+) -> int:
+    """Cycles of one PE and all its channels, cycle by cycle: products wait one by one, multipliers stall."""
+    shape = layer.conv
+    assert shape is not None
+    (stride, pad, dilation), kernel = (
+        (shape.stride[0], shape.padding[0], shape.dilation[0]),
+        shape.kernel_width,
+    )
+    tile = ceil_div(ceil_div(shape.in_height, stride), 8) * stride
+    rows = range(pe // 8 * tile, min(pe // 8 * tile + tile, shape.in_height))
+    columns = range(pe % 8 * tile, min(pe % 8 * tile + tile, shape.in_width))
+    waiting: list[deque[int]] = [deque() for _ in range(banks)]
+    cycles = 0
+    for c, down, right in product(range(shape.in_channels), range(stride), range(stride)):
+        kept = [
+            (k, r, s)
+            for r, s, k in product(range(kernel), range(kernel), range(layer.m))
+            if weights[k, (c * kernel + r) * kernel + s]
+            and (r * dilation % stride, s * dilation % stride) == (down, right)
+        ]
+        found = [
+            (y + pad, x + pad)
+            for y, x in product(rows, columns)
+            if inputs[0, c, y, x] and ((y + pad) % stride, (x + pad) % stride) == (down, right)
+        ]
+        for a, w in product(range(0, len(found), 4), range(0, len(kept), 4)):
+            for (y, x), (k, r, s) in product(found[a : a + 4], kept[w : w + 4]):
+                py, px = (y - r * dilation) // stride, (x - s * dilation) // stride
+                if 0 <= py < shape.out_height and 0 <= px < shape.out_width:
+                    waiting[slow_bank(k, px, py, banks)].append(k)
+            while True:
+                cycles += 1
+                for bank in waiting:
+                    if bank:
+                        bank.popleft()
+                if all(len(bank) <= queue for bank in waiting):
+                    break
+    return cycles
+
+
+@settings(max_examples=25)
+@given(st.data())
+def test_bank_conflicts_are_those_of_products_that_wait_one_by_one(data: st.DataObject) -> None:
+    stride, kernel, pad = (data.draw(st.sampled_from(some)) for some in ([1, 1, 2, 3], [1, 2, 3], [0, 1]))
+    banks, queue = data.draw(st.sampled_from([32, 32, 7, 1])), data.draw(st.integers(0, 9))
+    dilation, side = data.draw(st.sampled_from([1, 1, 2])), data.draw(st.integers(8, 19))
+    layer = conv(3, side, kernel, 7, stride=stride, pad=pad, dilation=dilation)
+    weights = np.random.default_rng(data.draw(st.integers(0, 99))).random((layer.m, layer.k)) < 0.6
+    inputs = ActivationOperand(layer, density=0.7, seed=5).tensor
+    pe = data.draw(st.sampled_from([0, 1, 8, 9]))
+    tile = ceil_div(ceil_div(side, stride), 8)
+    shape = layer.conv
+    assert shape is not None
+    geometry = (stride, stride, pad, pad, tile, tile, 8, 8, kernel, kernel, dilation, dilation)
+    cycles, _ = bank_cycles(
+        weights,
+        inputs,
+        np.array([*geometry, shape.out_height, shape.out_width]),
+        np.array([1, 8, 4, 4, banks, queue]),
+        np.array([[0, pe, 0, 0, 0]]),
+        10**6,
+    )
+    assert cycles == slow_cycles(layer, weights, inputs, pe, banks, queue)
+
+
+def conflicts(hardware: HardwareModel, layer: Layer, density: float, **changed: int) -> float:
+    weights = np.random.default_rng(3).random((layer.m, layer.k)) < density
+    dataflow = dataclasses.replace(hardware.dataflow, **changed)
+    machine = dataclasses.replace(hardware, dataflow=dataflow)
+    return planned(layer, machine, weights, density).plan.cycles_per_work
+
+
+def test_conflicts_fall_with_the_depth_of_the_queues_and_end_with_it(scnn: HardwareModel) -> None:
+    layer = conv(8, 48, 3, 32, pad=1)
+    factors = [conflicts(scnn, layer, 0.4, accumulator_queue=depth) for depth in (0, 1, 2, 4, 8, 10**6)]
+    assert factors == sorted(factors, reverse=True)
+    assert 1.2 < factors[0] < 3
+    assert factors[-2] < 1.02
+    assert factors[-1] == 1.0
+
+
+def test_one_bank_takes_the_products_of_a_step_one_after_the_other(scnn: HardwareModel) -> None:
+    layer = conv(8, 32, 1, 32)  # 16 inputs per PE and channel, no product is dropped
+    one = conflicts(scnn, layer, 1.0, accumulator_banks=1, accumulator_queue=0)
+    assert one == 16.0
+    assert conflicts(scnn, layer, 1.0, accumulator_banks=2, accumulator_queue=0) == 8.0
+    assert conflicts(scnn, layer, 1.0, accumulator_queue=0) == 1.0  # the hash spreads dense vectors evenly
+
+
+def test_conflicts_stretch_compute_and_are_named(scnn: HardwareModel) -> None:
+    layer = conv(64, 32, 3, 64, pad=1)
+    dataflow = dataclasses.replace(scnn.dataflow, accumulator_banks=1, accumulator_queue=0)
+    narrow = dataclasses.replace(scnn, dataflow=dataflow)
+    weights = np.random.default_rng(3).random((layer.m, layer.k)) < 0.4
+    free, slow = run(layer, scnn, weights, 0.4), run(layer, narrow, weights, 0.4)
+    assert 8 < slow.cycles / free.cycles < 16
+    assert slow.energy_j == pytest.approx(free.energy_j)
+    model = Workload(name="net", source="test", layers=(layer,))
+    terms = {term.name: term for term in explain(model, on=narrow, prune="unstructured:0.6").terms}
+    assert terms["bank conflicts"].factor != pytest.approx(1.0, abs=0.01)
 
 
 def test_weights_larger_than_the_queue_come_in_parts(scnn: HardwareModel) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from simsparse.engine import execute
 from simsparse.errors import ShapeError
-from simsparse.plan import TICKS_PER_CYCLE, Channel, Plan, Stream, TileKind, durations
+from simsparse.plan import Channel, Plan, Stream, TileKind, durations
 
 SMALL = st.integers(0, 40)
 
@@ -114,6 +114,7 @@ def broadcast_plans(draw: st.DrawFn) -> Plan:
         minimum_busy_cycles=0 if scaled else draw(st.integers(0, 1)),
         issue_cycles=draw(st.integers(0, 2)),
         prefetch_credits=draw(st.sampled_from([0, depth, depth + 3])),
+        cycles_per_work=draw(st.sampled_from([1.0, 1.0, 1.37])),
         repeat=draw(st.integers(1, 2)),
     )
 
@@ -148,12 +149,12 @@ def test_broadcast_lies_between_its_busiest_resource_and_the_sum_of_all_stages(p
     ran, length = execute(plan), durations(plan)
     scale = plan.work_scale if plan.work_scale.size else np.ones(plan.tiles, dtype=np.int64)
     work = np.maximum(plan.work, plan.minimum_busy_cycles)[plan.work_row] * scale[:, None]
-    assert int(work.sum(axis=0).max()) * TICKS_PER_CYCLE == int(ran.unit_busy_ticks.max())
+    assert int(work.sum(axis=0).max()) * plan.work_ticks == int(ran.unit_busy_ticks.max())
     assert ran.makespan_ticks >= max(*ran.unit_busy_ticks, *ran.channel_busy_ticks)
     moved = length.fetch.sum() + length.serial.sum()
     moves = np.count_nonzero(length.fetch) + np.count_nonzero(length.serial)
-    waits = moved + moves * length.latency.max() + plan.tiles * (1 + plan.issue_cycles) * TICKS_PER_CYCLE
-    assert ran.makespan_ticks <= int(work.max(axis=1).sum()) * TICKS_PER_CYCLE + waits
+    waits = moved + moves * length.latency.max() + plan.tiles * (1 + plan.issue_cycles) * plan.work_ticks
+    assert ran.makespan_ticks <= int(work.max(axis=1).sum()) * plan.work_ticks + waits
 
 
 @given(broadcast_plans(), st.integers(1, 40))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 from hardware_example import EXAMPLE
 
 from simsparse.errors import FileError, UnknownNameError, UsageError
+from simsparse.load import catalog
 from simsparse.load.catalog import data_folder, load_hardware, load_model, names
 from simsparse.load.checking import check_file
 
@@ -23,6 +25,21 @@ def test_models_by_name_and_inline() -> None:
     assert load_model("resnet18").name == "resnet18"
     assert load_model("gemm:8,16,32").macs == 8 * 16 * 32
     assert load_model("conv:3,8,16,16,3,3,1", batch=2).batch == 2
+
+
+def test_a_bundled_machine_is_read_again_only_when_its_file_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(catalog, "data_folder", lambda _: tmp_path)
+    file = tmp_path / "mini.yaml"
+    file.write_text(EXAMPLE, "utf-8")
+    first, second = load_hardware("mini"), load_hardware("mini")
+    assert first == second
+    assert first.sources == second.sources
+    assert first.energy_pj is not second.energy_pj  # who changes one changes only that one
+    file.write_text(EXAMPLE.replace("clock_hz: {value: 1.0e9", "clock_hz: {value: 2.0e9"), "utf-8")
+    os.utime(file, ns=(1, 1))
+    assert load_hardware("mini").clock_hz == 2 * first.clock_hz
 
 
 def test_files_by_ending(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ LIMITS = HostLimits(
     ),
     every=Limits(threads=2, fma_flops=192e9, footprint_bytes=_SIZES[-1:], read_bytes_per_s=(30e9,)),
     launch_s=dict.fromkeys(
-        ("csr", "grouped", "dense", "gemv-csr", "gemv-bitmask", "gemv-nm", "gemv-bsr"), 8e-6
+        ("csr", "pairs", "grouped", "dense", "gemv-csr", "gemv-bitmask", "gemv-nm", "gemv-bsr"), 8e-6
     ),
 )  # fmt: skip
 SOURCES = {"calibrate": "a test", "calibrate-fit": "a test", "operating-system": "a test"}

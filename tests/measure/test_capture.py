@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from simsparse.errors import FileError
-from simsparse.ir import ConvShape, Layer, conv_layer, gemm_layer
-from simsparse.load.calibration_npz import load_calibration, read_densities
+from simsparse.ir import ConvShape, Layer, Workload, conv_layer, gemm_layer
+from simsparse.load.activations_npz import load_activations
+from simsparse.load.calibration_npz import load_calibration
 from simsparse.measure.capture import Capture
 
 
@@ -93,7 +94,46 @@ def test_linear_layers_add_up_and_come_back_from_the_file(tmp_path: Path) -> Non
     columns = x.reshape(-1, 4).T.astype(np.float64)
     np.testing.assert_allclose(data.gram(layer)[0], columns @ columns.T)
     np.testing.assert_allclose(data.input_squares(layer)[0], np.square(columns).sum(axis=1))
-    assert read_densities(tmp_path / "x.npz") == {"block/fc": 20 / 48}
+    known = load_activations(tmp_path / "x.npz", Workload(name="w", layers=(layer,), source="a test"))
+    assert known.densities == {"block/fc": 20 / 24}  # of the mask, which is the first input's
+    np.testing.assert_array_equal(known.masks["block/fc"].nonzero, x != 0)
+
+
+def test_masks_are_left_out_when_they_would_be_too_large() -> None:
+    layers = {name: gemm_layer(name, 3, 4, n) for name, n in (("a", 6), ("b", 600), ("c", 8))}
+    capture = Capture(layers=layers, most_mask_bytes=8)
+    for name, layer in layers.items():
+        capture.add(name, np.ones((layer.n, 4), np.float32))
+    assert {name: seen.mask is not None for name, seen in capture._seen.items()} == {
+        "a": True,
+        "b": False,
+        "c": True,
+    }
+    assert capture.notes == (
+        "the capture leaves out the input masks of b: all would take 307 B, and 8.00 B is the most"
+        " (capture a smaller batch)",
+    )
+    assert Capture(layers=layers).notes == Capture(layers=layers, most_mask_bytes=0).notes == ()
+
+
+@pytest.mark.parametrize("shape", [(6, 4), (2, 3, 4), (4, 6), (4, 4)])
+def test_masks_have_features_last(shape: tuple[int, ...]) -> None:
+    layer = gemm_layer("fc", 3, 4, 24 // 4 if shape != (4, 4) else 4)
+    x = np.maximum(np.random.default_rng(0).standard_normal(shape), 0).astype(np.float32)
+    capture = Capture(layers={"fc": layer})
+    capture.add("fc", x)
+    mask = capture._seen["fc"].mask
+    assert mask is not None
+    expected = x.T if shape == (4, 6) else x
+    np.testing.assert_array_equal(mask.nonzero, expected != 0)
+    np.testing.assert_array_equal(mask.operand(layer), (expected != 0).reshape(-1, 4).T)
+
+
+def test_what_does_not_look_like_the_layers_input_has_no_mask() -> None:
+    capture = Capture(layers={"fc": gemm_layer("fc", 3, 4, 6)})
+    capture.add("fc", np.ones((5, 7), np.float32))
+    assert capture._seen["fc"].mask is None
+    assert capture.densities["fc"] == 1.0
 
 
 def test_gram_matrices_are_left_out_unless_asked_for(tmp_path: Path) -> None:
@@ -103,6 +143,12 @@ def test_gram_matrices_are_left_out_unless_asked_for(tmp_path: Path) -> None:
     capture.add("relu", np.zeros((6, 4), np.float32))
     capture.write(tmp_path / "x.npz")
     with np.load(tmp_path / "x.npz") as file:
-        assert sorted(file) == ["fc/density", "fc/input_squares", "relu/density"]
+        assert sorted(file) == [
+            "fc/density",
+            "fc/input_mask",
+            "fc/input_shape",
+            "fc/input_squares",
+            "relu/density",
+        ]
     with pytest.raises(FileError, match="expected a writable file"):
         capture.write(tmp_path / "no" / "x.npz")

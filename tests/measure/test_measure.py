@@ -186,7 +186,7 @@ def test_a_pruned_layer_without_a_kernel_is_named(tmp_path: Path) -> None:
     ]
     path = write_model(tmp_path / "up.onnx", nodes, {"x": (1, 4, 5, 5)}, ["y"], weights)
     found = measure(str(path), prune="unstructured:0.5", repeat=1)
-    assert "ran with all their weights, for want of a kernel: up" in found.notes
+    assert "ran dense, with zeros for what was removed, for want of a sparse kernel: up" in found.notes
 
 
 def test_a_plan_sets_the_format_of_each_layer(small: Path, tmp_path: Path) -> None:

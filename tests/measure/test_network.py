@@ -11,25 +11,28 @@ import pytest
 from onnx import TensorProto, helper
 
 from simsparse.errors import FormatError, ShapeError, UnsupportedError, UsageError
+from simsparse.load.catalog import load_model, workload_file
 from simsparse.measure import network as network_module
 from simsparse.measure.measure_source import open_source
 from simsparse.measure.network import load_network
 from simsparse.measure.ops_product import Kernels
 from simsparse.measure.plan import Place, place_all
+from simsparse.pruning.pruned import layer_weights
 from tests.measure.networks import assert_like_oracle, draw, oracle, write_model
 
 make = helper.make_node
 
-BUNDLED = {
-    "alexnet": {},
+BUNDLED: dict[str, dict[str, str]] = {
+    "alexnet": {"out_features: 4096": "out_features: 256"},
     "googlenet": {},
     "mobilenet_v1": {},
     "mobilenet_v2": {},
     "resnet18": {},
     "resnet50": {},
-    "bert-base": {"seq": 16},
-    "vit-b-16": {},
+    "bert-base": {"seq: 128": "seq: 16", "layers: 12": "layers: 2", "vocab: 30522": "vocab: 1000"},
+    "vit-b-16": {"layers: 12": "layers: 2"},
 }
+"""By name, what is made smaller: layers that only repeat others, and matrices that are only large."""
 LEFT_OUT = {
     "bert-large": "1.3 gigabytes of weights; its operators are BERT-base's",
     "gpt2": "half a gigabyte of weights; its operators are BERT-base's",
@@ -42,8 +45,14 @@ LEFT_OUT = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", BUNDLED)
-def test_bundled_workloads_match_onnxruntime(name: str) -> None:
-    with open_source(name, **BUNDLED[name]) as source:
+def test_bundled_workloads_match_onnxruntime(name: str, tmp_path: Path) -> None:
+    text = workload_file(name).read_text()
+    for large, small in BUNDLED[name].items():
+        assert large in text
+        text = text.replace(large, small)
+    path = tmp_path / f"{name}.yaml"
+    path.write_text(text)
+    with open_source(path) as source:
         probe = network_module.open_network(source.path)
         feeds = {
             key: np.random.default_rng(1).integers(0, 2, probe.shapes[key])
@@ -100,6 +109,19 @@ def test_grouped_and_dilated_convolutions(
     constants = {"w": draw((16, 8 // groups, 3, 3)), "b": draw((16,))}
     path = write_model(tmp_path / "m.onnx", nodes, {"x": (2, 8, 13, 11)}, ["y"], constants)
     assert_like_oracle(path, {"x": draw((2, 8, 13, 11))})
+
+
+@pytest.mark.parametrize("groups", [1, 2, 4])
+@pytest.mark.parametrize(("stride", "dilation", "pads", "extra"), [(1, 1, 0, 0), (3, 2, 1, 2), (2, 1, 1, 1)])
+def test_transposed_convolutions(
+    tmp_path: Path, groups: int, stride: int, dilation: int, pads: int, extra: int
+) -> None:
+    attributes: dict[str, Any] = {"group": groups, "strides": [stride, 3], "dilations": [dilation] * 2}
+    attributes |= {"pads": [pads, 0, pads, 1], "output_padding": [extra, 0]}
+    nodes = [make("ConvTranspose", ["x", "w", "b"], ["y"], **attributes)]
+    constants = {"w": draw((8, 3, 3, 2)), "b": draw((3 * groups,))}
+    path = write_model(tmp_path / "m.onnx", nodes, {"x": (2, 8, 6, 5)}, ["y"], constants)
+    assert_like_oracle(path, {"x": draw((2, 8, 6, 5))})
 
 
 @pytest.mark.parametrize("mode", ["SAME_UPPER", "SAME_LOWER", "VALID"])
@@ -165,7 +187,55 @@ def test_attention_with_open_sizes(tmp_path: Path, batch: int, seq: int) -> None
     kinds = [bound.step.node.type for bound in found.steps]
     assert kinds.count("Product") == 6
     assert "Erf" not in kinds  # in the epilogue of fc1
+    assert "Attend" in kinds
     assert kinds.count("Layout") <= 3  # the input and its norm turn into columns; what follows stays there
+
+
+MASKS = {"": (), "keys": (2, 1, 1, 9), "queries": (1, 1, 9, 9), "heads": (3, 1, 9), "one": (1,)}
+
+
+@pytest.mark.parametrize("scale", ["", "Div", "Mul", "halves"])
+@pytest.mark.parametrize("mask", MASKS)
+def test_attention_becomes_one_operator(tmp_path: Path, scale: str, mask: str) -> None:
+    nodes = [make("MatMul", ["q", "k"], ["s"])]
+    if scale == "halves":
+        nodes = [
+            make("Mul", ["q", "half"], ["qh"]),
+            make("Mul", ["half", "k"], ["kh"]),
+            make("MatMul", ["qh", "kh"], ["s"]),
+        ]
+    elif scale:
+        nodes.append(make(scale, ["s", "number"], ["scaled"]))
+    name = nodes[-1].output[0]
+    if mask:
+        nodes.append(make("Add", [name, "mask"] if mask != "keys" else ["mask", name], ["masked"]))
+        name = "masked"
+    nodes += [make("Softmax", [name], ["p"], axis=3), make("MatMul", ["p", "v"], ["y"])]
+    inputs = {"q": (2, 3, 9, 5), "k": (2, 3, 5, 9), "v": (2, 3, 9, 4)} | (
+        {"mask": MASKS[mask]} if mask else {}
+    )
+    constants = {"half": np.float32(0.5), "number": np.float32(2.5)}
+    path = write_model(tmp_path / "m.onnx", nodes, inputs, ["y"], constants)
+    found = assert_like_oracle(path, {name: draw(shape) for name, shape in inputs.items()})
+    assert [bound.step.node.type for bound in found.steps] == ["Attend"]
+
+
+@pytest.mark.parametrize(
+    ("axis", "outputs", "mask"), [(1, ["y"], (4, 6)), (2, ["y", "s"], (4, 6)), (2, ["y", "p"], (1,))]
+)
+def test_what_is_not_attention_stays(
+    tmp_path: Path, axis: int, outputs: list[str], mask: tuple[int, ...]
+) -> None:
+    nodes = [
+        make("MatMul", ["q", "k"], ["s"]),
+        make("Add", ["s", "mask"], ["m"]),
+        make("Softmax", ["m"], ["p"], axis=axis),
+        make("MatMul", ["p", "v"], ["y"]),
+    ]
+    inputs = {"q": (2, 4, 5), "k": (2, 5, 6), "v": (2, 6, 3), "mask": mask}
+    path = write_model(tmp_path / "m.onnx", nodes, inputs, outputs, {})
+    found = assert_like_oracle(path, {name: draw(shape) for name, shape in inputs.items()})
+    assert "Attend" not in [bound.step.node.type for bound in found.steps]
 
 
 def test_masks_remove_weights_in_every_kind_of_product(tmp_path: Path) -> None:
@@ -191,6 +261,49 @@ def test_masks_remove_weights_in_every_kind_of_product(tmp_path: Path) -> None:
     sparse = [found for found in products.values() if found.kernel != "dense"]
     assert all(found.stored < found.m * found.k for found in sparse)
     assert all(found.notes for name, found in products.items() if name in masks and found not in sparse)
+
+
+WITHOUT_KERNEL: dict[str, tuple[Any, tuple[int, ...], tuple[int, ...], bool]] = {
+    "ConvTranspose": (
+        make("ConvTranspose", ["x", "w"], ["y"], strides=[2, 1]),
+        (2, 6, 5, 4),
+        (6, 4, 3, 2),
+        True,
+    ),
+    "ConvTranspose in groups": (
+        make("ConvTranspose", ["x", "w"], ["y"], group=3),
+        (1, 6, 5),
+        (6, 2, 3),
+        True,
+    ),
+    "MatMul, matrices on the right": (make("MatMul", ["x", "w"], ["y"]), (3, 4, 5), (3, 5, 6), True),
+    "MatMul, matrices on the left": (make("MatMul", ["w", "x"], ["y"]), (5, 7), (3, 6, 5), True),
+    "MatMul, a vector": (make("MatMul", ["x", "w"], ["y"]), (4, 5), (5,), True),
+    "Gemm, turned input": (make("Gemm", ["x", "w"], ["y"], transA=1), (5, 4), (5, 6), True),
+    "Gemm, turned both": (make("Gemm", ["x", "w"], ["y"], transA=1, transB=1), (5, 4), (6, 5), True),
+    "Gemm, weights first": (make("Gemm", ["w", "x"], ["y"], transA=1), (5, 4), (5, 6), True),
+    "MatMul": (make("MatMul", ["x", "w"], ["y"]), (4, 5), (5, 6), False),
+}
+
+
+@pytest.mark.parametrize("case", WITHOUT_KERNEL)
+def test_masks_reach_layers_without_a_sparse_kernel(tmp_path: Path, case: str) -> None:
+    node, x_shape, w_shape, is_dense = WITHOUT_KERNEL[case]
+    weights, x = draw(w_shape), draw(x_shape)
+    path = write_model(tmp_path / "m.onnx", [node], {"x": x_shape}, ["y"], {"w": weights})
+    workload = load_model(str(path))
+    (layer,) = (layer for layer in workload.layers if layer.kind.has_weights)
+    matrix = layer_weights(workload, layer, 0)
+    mask = np.random.default_rng(1).random(matrix.shape) < 0.5
+    # all weights differ, so that values tell which ones the import of the file calls masked
+    pruned = np.where(np.isin(weights, matrix[mask]), weights, np.float32(0))
+    wanted = oracle(write_model(tmp_path / "p.onnx", [node], {"x": x_shape}, ["y"], {"w": pruned}), {"x": x})
+    found = load_network(path, kernels=Kernels(masks={layer.name: mask}.get))
+    got = found.run({"x": x})["y"]
+    np.testing.assert_allclose(got, wanted["y"], rtol=0, atol=2e-5 * np.abs(wanted["y"]).max())
+    assert found.masked == ((layer.name,) if is_dense else ())
+    with pytest.raises(ShapeError, match="mask of shape"):
+        load_network(path, kernels=Kernels(masks={layer.name: mask[:, :1]}.get))
 
 
 def test_batch_norm_folds_into_pruned_weights(tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from onnx import helper
 
+from simsparse.kernels.net_attention import attend, spare_floats
+from simsparse.kernels.net_entry import entry
 from simsparse.kernels.net_norm import normalise_columns, normalise_rows
 from simsparse.kernels.net_softmax import softmax_rows
 from simsparse.kernels.net_transpose import transpose
@@ -90,6 +92,7 @@ def test_movement(tmp_path: Path) -> None:
         make("Unsqueeze", ["c", "two"], ["u"]),
         make("Expand", ["u", "wide"], ["e"]),
         make("Gather", ["a", "picks"], ["g"], axis=1),
+        make("Gather", ["a", "one"], ["k"], axis=-2),
         make("Pad", ["a", "pads"], ["f"]),
         make("Where", ["mask", "a", "zero"], ["h"]),
         make("ReduceMean", ["a", "last"], ["r"], keepdims=0),
@@ -104,12 +107,13 @@ def test_movement(tmp_path: Path) -> None:
         "two": np.array([2]),
         "wide": np.array([1, 1, 3, 1]),
         "picks": np.array([[0, -1], [2, 1]]),
+        "one": np.array(-3),
         "pads": np.array([0, 1, 0, 0, 0, 2]),
         "mask": np.arange(6) % 2 == 0,
         "zero": np.float32(0),
         "last": np.array([-1]),
     }
-    outputs = ["s", "c", "e", "g", "f", "h", "r", "flat"]
+    outputs = ["s", "c", "e", "g", "k", "f", "h", "r", "flat"]
     path = write_model(tmp_path / "m.onnx", nodes, {"x": (2, 4, 6)}, outputs, constants)
     assert_like_oracle(path, {"x": draw((2, 4, 6))})
 
@@ -123,7 +127,8 @@ def test_layer_norm_kernels(tokens: int, features: int, seed: int) -> None:
     wanted = (exact - exact.mean(axis=1, keepdims=True)) / spread * scale + shift
     by_rows, by_columns = np.empty_like(x), np.empty((features, tokens), np.float32)
     normalise_rows(width(1), x, by_rows, scale, shift, 1e-5)
-    normalise_columns(width(4), width(1), np.ascontiguousarray(x.T), by_columns, scale, shift, 1e-5)
+    spare = np.empty(2 * (tokens + width(1).floats), np.float32)
+    normalise_columns(width(1), np.ascontiguousarray(x.T), by_columns, scale, shift, 1e-5, spare)
     np.testing.assert_allclose(by_rows, wanted, rtol=1e-4, atol=2e-4)
     np.testing.assert_allclose(by_columns.T, wanted, rtol=1e-4, atol=2e-4)
 
@@ -137,6 +142,36 @@ def test_softmax_kernel(rows: int, n: int, scale: float, seed: int) -> None:
     softmax_rows(width(1), x, y)
     powers = np.exp(x.astype(np.float64) - x.max(axis=1, keepdims=True))
     np.testing.assert_allclose(y, powers / powers.sum(axis=1, keepdims=True), rtol=0, atol=1e-6)
+
+
+@QUICK
+@given(
+    heads=st.tuples(st.integers(1, 2), st.integers(1, 3)),
+    sizes=st.tuples(*[st.integers(1, 40)] * 4),
+    mask=st.sampled_from(["none", "by key", "by query", "of all heads"]),
+    by_tokens=st.booleans(),
+)
+def test_attention_kernel(
+    heads: tuple[int, int], sizes: tuple[int, int, int, int], mask: str, by_tokens: bool
+) -> None:
+    features, queries, keys, wide = sizes
+    shapes = [(features, queries), (features, keys), (wide, keys)]
+    q, k, v = (draw((*heads, *shape), 1 + i) for i, shape in enumerate(shapes))
+    if by_tokens:  # the other way round in memory
+        q, k, v = (np.ascontiguousarray(x.swapaxes(2, 3)).swapaxes(2, 3) for x in (q, k, v))
+    added = {"none": np.zeros((1, 1, 1, 1), np.float32), "by key": draw((*heads, keys, 1))}.get(mask)
+    if added is None:
+        added = draw((*(heads if mask == "by query" else (1, 1)), keys, queries))
+    out, w = np.empty((*heads, wide, queries), np.float32), width(2)
+    given_mask = np.empty((0, 0, 0, 0), np.float32)
+    if mask != "none":
+        given_mask = np.broadcast_to(added, (*heads, *added.shape[2:]))
+    code = entry(attend, w, q, k, v, out, given_mask, 0.3, np.empty(0, np.float32))
+    code(w, q, k, v, out, given_mask, 0.3, np.empty(spare_floats(w, features, keys), np.float32))
+    scores = 0.3 * np.einsum("bhfi,bhfj->bhji", q.astype(float), k.astype(float)) + added
+    powers = np.exp(scores - scores.max(axis=2, keepdims=True))
+    wanted = np.einsum("bhji,bhdj->bhdi", powers / powers.sum(axis=2, keepdims=True), v)
+    np.testing.assert_allclose(out, wanted, rtol=0, atol=1e-5)
 
 
 @QUICK

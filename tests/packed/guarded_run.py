@@ -60,7 +60,7 @@ def check_conv(kernel, groups, conv, at_end, density=0.5):
     bias = guarded(np.ones(12, np.float32), at_end=at_end)
     packed = prepare_conv(encode(w, "csr", mask), conv, groups=groups, kernel=kernel, bias=bias)
     ready = packed.ready
-    if kernel != "depthwise":
+    if hasattr(ready, "window"):
         window = {name: guarded(getattr(ready.window, name), at_end=at_end) for name in ("masks", "numbers")}
         ready = dataclasses.replace(ready, window=dataclasses.replace(ready.window, **window))
     x = rng.standard_normal((2, 6, conv.in_height, conv.in_width)).astype(np.float32)
@@ -80,7 +80,8 @@ if __name__ == "__main__":
                 check_conv("csr", 1, conv, at_end)
                 check_conv("depthwise", 6, conv, at_end)
                 check_conv("depthwise", 6, conv, at_end, density=1.0)
-    for kernel in ("csr", "grouped"):
+                check_conv("direct", 1, conv, at_end, density=1.0)
+    for kernel in ("csr", "pairs", "grouped"):
         for n in (3, 16, 17, 130):
             for at_end in (True, False):
                 check(kernel, n, at_end)

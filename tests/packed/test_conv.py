@@ -88,11 +88,24 @@ def test_depthwise(conv, multiplier, density, batch, seed):
     check(conv, conv.in_channels, conv.in_channels * multiplier, density, seed, batch, "depthwise")
 
 
+@settings(max_examples=40, deadline=None)
+@given(
+    conv=st.one_of(GEOMETRIES, SAME, HALF),
+    m=st.integers(1, 9),
+    batch=st.integers(0, 3),
+    seed=st.integers(0, 1 << 16),
+)
+def test_direct(conv, m, batch, seed):
+    assume(conv is not None)
+    check(conv, 1, m, 1.0, seed, batch, "direct")
+
+
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("size", [(40, 112), (33, 70), (7, 7), (64, 20), (2, 17), (15, 28)])
 def test_depthwise_in_strips(size, stride):
     conv = conv_shape(2, size, (3, 3), (stride, stride), (1, 1, 1, 1))
     check(conv, 2, 2, 1.0, 0, 2, None)
+    check(conv, 1, 5, 1.0, 0, 2, "direct")
 
 
 @pytest.mark.parametrize("isa", ["plain", "avx512"])
@@ -104,6 +117,7 @@ def test_other_simd_paths(monkeypatch, isa, kernel):
         conv = conv_shape(6, (7, 9), (3, 3), (stride, stride), padding)
         for density in (0.5, 1.0):
             check(conv, groups, 12, density, 1, 2, kernel)
+        check(conv, 1, 5, 1.0, 1, 2, "direct")
 
 
 CASES = [
@@ -113,12 +127,14 @@ CASES = [
     ("csr", 1, conv_shape(4, (9, 13), (1, 1))),
     ("depthwise", 4, conv_shape(4, (9, 13), (3, 3), padding=(1, 1, 1, 1))),
     ("depthwise", 4, conv_shape(4, (9, 13), (3, 3), (2, 2), (1, 1, 1, 1))),
+    ("direct", 1, conv_shape(4, (9, 13), (3, 3), (2, 2), (1, 1, 1, 1))),
 ]
 
 
 @pytest.mark.parametrize("density", [0.4, 1.0])
 @pytest.mark.parametrize(("kernel", "groups", "conv"), CASES)
 def test_nan_and_inf_reach_exactly_the_rows_that_store_a_weight(kernel, groups, conv, density):
+    density = 1.0 if kernel == "direct" else density  # it runs with all weights only
     w, mask, x = case(conv, groups, 8, density, 3, 2)
     x[0, :, 0, 0], x[0, 1, 8, 12], x[1, 2, 4, 12], x[1, 0, 5, 0] = np.nan, np.inf, -np.inf, np.nan
     y = prepare_conv(encode(w, "csr", mask), conv, groups=groups, kernel=kernel).multiply(x)
@@ -133,6 +149,7 @@ def test_nan_and_inf_reach_exactly_the_rows_that_store_a_weight(kernel, groups, 
 @pytest.mark.parametrize("density", [0.4, 1.0])
 @pytest.mark.parametrize(("kernel", "groups", "conv"), CASES)
 def test_layouts_of_x_out_and_residual(kernel, groups, conv, density):
+    density = 1.0 if kernel == "direct" else density  # it runs with all weights only
     w, mask, x = case(conv, groups, 8, density, 3, 2)
     packed = prepare_conv(encode(w, "csr", mask), conv, groups=groups, kernel=kernel)
     expected = packed.multiply(x)
@@ -152,6 +169,37 @@ def test_layouts_of_x_out_and_residual(kernel, groups, conv, density):
     assert np.array_equal(together, packed.multiply(x, residual=np.asfortranarray(expected)))
 
 
+@pytest.mark.parametrize("density", [0.4, 1.0])
+@pytest.mark.parametrize(("kernel", "groups", "conv"), CASES)
+def test_bound_arrays_are_read_anew_in_each_call(kernel, groups, conv, density):
+    density = 1.0 if kernel == "direct" else density
+    w, mask, x = case(conv, groups, 8, density, 3, 2)
+    packed = prepare_conv(encode(w, "csr", mask), conv, groups=groups, kernel=kernel, activation="relu")
+    out = np.empty((2, 8, conv.out_height, conv.out_width), np.float32)
+    beside = np.ones_like(out)
+    call = packed.bind(x, out, beside)
+    for scale in (1, -2):
+        x *= scale
+        beside *= scale
+        call()
+        assert np.array_equal(out, packed.multiply(x, residual=beside))
+
+
+def test_what_cannot_be_bound_in_place_is_multiplied():
+    conv = conv_shape(4, (6, 9), (3, 3), padding=(1, 1, 1, 1))
+    w, mask, x = case(conv, 4, 4, 1.0, 5, 2)
+    packed = prepare_conv(encode(w, "csr", mask), conv, groups=4)
+    expected = packed.multiply(x)
+    apart = np.asfortranarray(x)
+    out = np.empty_like(expected)
+    packed.bind(apart, out)()
+    assert np.array_equal(out, expected)
+    packed.bind(x, x)()
+    assert np.array_equal(x, expected)
+    with pytest.raises(ShapeError, match="expected out of shape"):
+        packed.bind(x, out[:1])
+
+
 def test_out_may_be_x_itself():
     for groups, kernel, density in ((1, "csr", 0.5), (4, "depthwise", 0.5), (4, "depthwise", 1.0)):
         conv = conv_shape(4, (6, 9), (3, 3), padding=(1, 1, 1, 1))
@@ -167,6 +215,7 @@ def test_out_may_be_x_itself():
 def test_epilogue(kernel, groups, conv, activation, density):
     from math import erf
 
+    density = 1.0 if kernel == "direct" else density  # it runs with all weights only
     w, mask, x = case(conv, groups, 8, density, 4, 2)
     bias = np.linspace(-2, 9, 8).astype(np.float32)
     packed = prepare_conv(
@@ -188,9 +237,10 @@ def test_epilogue(kernel, groups, conv, activation, density):
     assert np.isnan(packed.multiply(x)).any() == np.isnan(convolved(w, mask, x, conv, groups)[0]).any()
 
 
-@pytest.mark.parametrize(("kernel", "groups", "conv"), [CASES[0], CASES[4], CASES[5]])
+@pytest.mark.parametrize(("kernel", "groups", "conv"), [CASES[0], *CASES[4:]])
 @pytest.mark.parametrize("density", [0.4, 1.0])
 def test_threads_change_no_bit(kernel, groups, conv, density):
+    density = 1.0 if kernel == "direct" else density  # it runs with all weights only
     w, mask, x = case(conv, groups, 8, density, 3, 3)
     one, two = (
         prepare_conv(encode(w, "csr", mask), conv, groups=groups, kernel=kernel, threads=t) for t in (1, 2)
@@ -210,6 +260,9 @@ def test_what_runs_follows_geometry_and_pattern(monkeypatch):
         assert packed.packing_s > 0
         assert packed.stored_bytes >= 4 * mask.sum()
         assert packed.notes == ()
+    images = conv_shape(3, (32, 32), (3, 3), (2, 2), (1, 1, 1, 1))
+    for mask, kernel in ((np.ones((64, 27), np.bool_), "direct"), (thin[:, :27], "csr")):
+        assert prepare_conv(encode(mask.astype(np.float32), "csr"), images).kernel == kernel
     own = prepare_conv(encode(np.ones((32, 9), np.float32), "csr"), conv, groups=16)
     assert (own.kernel, own.groups) == ("depthwise", 16)
     point = prepare_conv(encode(np.eye(16, dtype=np.float32), "csr"), conv_shape(16, (1, 1), (1, 1)))
@@ -257,6 +310,10 @@ def test_mistakes_read_like_this():
         prepare_conv(encoded, conv, kernel="cssr")
     with pytest.raises(UsageError, match="one group per channel"):
         prepare_conv(encoded, conv, kernel="depthwise")
+    with pytest.raises(
+        UsageError, match="all weights and few input channels for kernel direct, got 2 groups"
+    ):
+        prepare_conv(encode(np.ones((8, 18), np.float32), "csr"), conv, groups=2, kernel="direct")
     with pytest.raises(FormatError, match="float32 holds, got float64"):
         prepare_conv(encode(np.ones((8, 36)), "csr"), conv)
 

@@ -32,7 +32,14 @@ def test_kernels_are_named_once_and_read_known_formats():
 
 
 @pytest.mark.parametrize(
-    ("kind", "n", "expected"), [("full", 64, "dense"), ("4x1", 64, "grouped"), ("thin", 64, "csr")]
+    ("kind", "n", "expected"),
+    [
+        ("full", 64, "dense"),
+        ("4x1", 64, "grouped"),
+        ("thin", 64, "csr"),
+        ("half", 64, "csr"),
+        ("2:4", 64, "pairs"),
+    ],
 )
 def test_choice_follows_the_pattern(monkeypatch, kind, n, expected):
     monkeypatch.setenv("SIMSPARSE_SIMD", "avx2")
@@ -65,6 +72,12 @@ def test_choice_follows_the_cheapest_estimate(monkeypatch):
                 "csr": spmm_seconds("tiled", stored, n, "avx2"),
             }
         assert choose(request, None) == (min(seconds, key=seconds.get), ())
+
+
+def test_pairs_of_rows_are_for_panels_that_hide_latency():
+    for n, faster in ((8, "tiled"), (16, "tiled"), (64, "pairs"), (196, "pairs")):
+        seconds = {kernel: spmm_seconds(kernel, 500_000, n, "avx2") for kernel in ("tiled", "pairs")}
+        assert min(seconds, key=seconds.get) == faster
 
 
 def test_two_columns_of_no_pattern_take_the_tiled_kernel(monkeypatch):

@@ -10,7 +10,7 @@ from simsparse.formats import encode, make_format
 from simsparse.packed import prepare
 from tests.packed.product_cases import COLUMNS, SHAPES, bound, formats_for, masks, product, weights
 
-KERNELS = ("csr", "grouped")
+KERNELS = ("csr", "pairs", "grouped")
 OTHER_PATHS = (
     ("csr", "plain", 3),
     ("csr", "plain", 15),
@@ -18,6 +18,11 @@ OTHER_PATHS = (
     ("csr", "avx512", 17),
     ("csr", "avx512", 64),
     ("csr", "avx2", 48),
+    ("pairs", "plain", 3),
+    ("pairs", "plain", 24),
+    ("pairs", "avx512", 3),
+    ("pairs", "avx512", 17),
+    ("pairs", "avx2", 48),
     ("grouped", "plain", 3),
     ("grouped", "avx512", 3),
 )
@@ -75,7 +80,9 @@ def test_nan_and_inf_reach_exactly_the_rows_that_store_their_column(kernel):
             assert np.array_equal(y == -np.inf, expected == -np.inf)
 
 
-@pytest.mark.parametrize(("kernel", "n"), [("csr", 130), ("csr", 3), ("grouped", 17)])
+@pytest.mark.parametrize(
+    ("kernel", "n"), [("csr", 130), ("csr", 3), ("pairs", 130), ("pairs", 3), ("grouped", 17)]
+)
 def test_threads_change_no_bit(kernel, n):
     mask = masks(67, 300)["skewed"]
     w, x = weights(mask), inputs(300, n)

@@ -10,7 +10,7 @@ from simsparse.kernels import _jit, spmm_run
 
 
 def test_every_kernel_depends_on_the_whole_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    index = spmm_run.csr_share._cache._cache_file  # type: ignore[attr-defined]
+    index = spmm_run.share._cache._cache_file  # type: ignore[attr-defined]
     assert index._source_stamp[1] == _jit._folder_stamp()
     folder = tmp_path / "kernels"
     folder.mkdir()

@@ -6,7 +6,9 @@ import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from simsparse.report.figures.accuracy import accuracy_fronts
 from simsparse.report.figures.figure import QUIET, SERIES, Figure, Trace, axis, label, layout, quantity_axis
+from simsparse.report.figures.front import marks, rings
 from simsparse.units import ratio, si, three_digits
 
 if TYPE_CHECKING:
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
 
 MODELS, MAPS = 6, 12
 """Fronts and heat maps that are drawn; the table of points has all."""
+_COSTS = ("time_s", "energy_j")
 _NUMBERED = 40
 """Columns up to which cells of a heat map show their number."""
 
@@ -22,7 +25,7 @@ def study_figures(points: pd.DataFrame, front: pd.DataFrame) -> list[Figure]:
     """All figures of a study's successful ``points``; ``front`` holds those that no other beats."""
     if points.empty:
         return []
-    return [_machines(points), *_fronts(points, front), *_maps(points)]
+    return [*accuracy_fronts(points), _machines(points), *_fronts(points, front), *_maps(points)]
 
 
 def _fronts(points: pd.DataFrame, front: pd.DataFrame) -> Iterator[Figure]:
@@ -34,19 +37,8 @@ def _fronts(points: pd.DataFrame, front: pd.DataFrame) -> Iterator[Figure]:
         for index, machine in enumerate(dict.fromkeys(own["hardware"])):
             chosen = own[own["hardware"] == machine]
             colour = SERIES[index % len(SERIES)]
-            traces.append(_points(label(machine), chosen, colour, "circle"))
-        ring = {"symbol": "circle-open", "size": 15, "color": "@text", "line": {"width": 1.5}}
-        traces.append(
-            {
-                "type": "scatter",
-                "mode": "markers",
-                "name": "on the front",
-                "x": best["time_s"].tolist(),
-                "y": best["energy_j"].tolist(),
-                "marker": ring,
-                "hoverinfo": "skip",
-            }
-        )
+            traces.append(marks(label(machine), chosen, _COSTS, colour, _hover))
+        traces.append(rings(best, _COSTS))
         fastest = best.iloc[0] if len(best) else own.sort_values("time_s").iloc[0]
         told = f"{len(best)} of {len(own)} points are beaten by none in time, energy and stored bytes"
         fast = f"the fastest is {label(_words(fastest), 90)} with {si(float(fastest['time_s']), 's')}"
@@ -67,21 +59,11 @@ def _fronts(points: pd.DataFrame, front: pd.DataFrame) -> Iterator[Figure]:
         )
 
 
-def _points(name: str, table: pd.DataFrame, colour: str, symbol: str) -> Trace:
-    return {
-        "type": "scatter",
-        "mode": "markers",
-        "name": name,
-        "x": table["time_s"].tolist(),
-        "y": table["energy_j"].tolist(),
-        "marker": {"symbol": symbol, "size": 8, "color": colour, "opacity": 0.85},
-        "hovertext": [
-            f"<b>{label(_words(row), 90)}</b><br>{si(row['time_s'], 's')}, {si(row['energy_j'], 'J')}"
-            f"<br>{ratio(row['speedup'])} the speed of dense"
-            for row in table.to_dict("records")
-        ],
-        "hoverinfo": "text",
-    }
+def _hover(row: Any) -> str:
+    return (
+        f"<b>{label(_words(row), 90)}</b><br>{si(row['time_s'], 's')}, {si(row['energy_j'], 'J')}"
+        f"<br>{ratio(row['speedup'])} the speed of dense"
+    )
 
 
 def _words(row: Any) -> str:

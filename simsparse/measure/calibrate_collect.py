@@ -1,0 +1,117 @@
+"""The measured half of a calibration: limits of this host and timings of the designed products.
+
+All cases are timed once, then once more, in the same order: the passes lie half the time apart. Each burst
+may be prolonged on a disturbed machine only as far as the time left allows for all those to come.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from simsparse.measure.calibrate_cases import COLD_FROM_BYTES, ProductCase, designed_cases
+from simsparse.measure.calibrate_limits import HostCpu, HostLimits, better_host, host_cpu, measure_host
+from simsparse.measure.calibrate_timing import ReadyCase, Sample, kernels_for, make_ready, time_case
+from simsparse.measure.timing import HostClock, Timer, combine
+
+PASSES = 2
+_THREAD_CASES = 8
+_THREADS_S = 2.0
+"""Time left for the cases on all threads."""
+
+Progress = Callable[[str, float], None]
+"""Told what is being done and the share of the work that is behind."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Collected:
+    """What was measured of a host; samples are one per pass, case, kernel and state of the caches."""
+
+    cpu: HostCpu
+    limits: HostLimits
+    gate_s: float
+    samples: Sequence[Sample]
+    together: Sequence[Sample]
+    """Timings on all threads; none where there is one."""
+
+
+def collect(*, budget_s: float, progress: Progress = lambda *_: None) -> Collected:
+    """Measure for about ``budget_s`` seconds; the first pass is whole whatever it takes."""
+    until = time.monotonic() + budget_s
+    cpu = host_cpu()
+    progress("limits of one core and of all", 0.0)
+    timer = Timer(
+        HostClock(), rounds=2, burst_s=_BURST_S, least_windows=5, patience_s=_MOST_PATIENCE_S, settle_s=0.5
+    )
+    limits = measure_host(timer, cpu.threads)
+    threads_s = _THREADS_S if cpu.threads > 1 else 0.0
+    samples = list(_passes(timer, until - _LIMITS_S - threads_s, progress))
+    timer.patience_s = _MOST_PATIENCE_S
+    return Collected(
+        cpu=cpu,
+        limits=better_host(limits, measure_host(timer, cpu.threads)),
+        gate_s=timer.gate.limit_s(),
+        samples=samples,
+        together=_together(timer, cpu.threads) if cpu.threads > 1 else (),
+    )
+
+
+_LIMITS_S = 1.5
+"""Time left for measuring the limits once more."""
+_BURST_S = 3e-3
+_MOST_PATIENCE_S = 0.4
+_SHARE = 6.0
+"""A burst may wait for so many times its share of the time left: a spell that ends serves all that follow."""
+_KEPT_BYTES = 400e6
+"""Packed operands that the first pass keeps for the second."""
+
+
+def _passes(timer: Timer, until: float, progress: Progress) -> Iterator[Sample]:
+    cases = list(enumerate(designed_cases()))
+    work = [_bursts(case) for _, case in cases]
+    ahead = PASSES * sum(work)
+    kept: dict[int, ReadyCase] = {}
+    room = _KEPT_BYTES
+    for turn in range(PASSES):
+        for place, (seed, case) in enumerate(cases):
+            left = until - time.monotonic()
+            if turn and left < 0:
+                return
+            done = (turn + place / len(cases)) / PASSES
+            progress(f"pass {turn + 1}: {case.label}", 0.08 + 0.87 * done)
+            timer.patience_s = min(_MOST_PATIENCE_S, max(_BURST_S, _SHARE * left / ahead))
+            ahead -= work[place]
+            ready = kept.pop(seed, None) or make_ready(case, seed)
+            size = 4 * case.dense_bytes  # the operands packed for some kernels
+            if not turn and size < room:
+                kept[seed], room = ready, room - size
+            yield from time_case(timer, ready, cold=states(case))
+
+
+def _bursts(case: ProductCase) -> int:
+    return 2 * len(kernels_for(case)) * len(states(case))
+
+
+def states(case: ProductCase) -> tuple[bool, ...]:
+    """Warm only, or also with nothing in the caches where a case is large."""
+    return (False, True) if case.dense_bytes > COLD_FROM_BYTES else (False,)
+
+
+def _together(timer: Timer, threads: int) -> list[Sample]:
+    """Small products on all threads: what starting and joining them adds."""
+    cases = [pair for pair in enumerate(designed_cases()) if pair[1].n > 8][:_THREAD_CASES]
+    samples: list[Sample] = []
+    for seed, case in cases:
+        samples += time_case(timer, make_ready(case, seed, threads), threads=threads)
+    return [sample for sample in samples if sample.kernel != "dense"]
+
+
+def combined(samples: Sequence[Sample]) -> list[Sample]:
+    """One sample per case, kernel and state of the caches."""
+    found: dict[tuple[ProductCase, str, bool], list[Sample]] = {}
+    for sample in samples:
+        found.setdefault((sample.case, sample.kernel, sample.cold), []).append(sample)
+    return [
+        replace(those[0], timing=combine([sample.timing for sample in those])) for those in found.values()
+    ]
