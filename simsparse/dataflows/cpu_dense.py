@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from simsparse.dataflows.cpu_memory import Memory
+from simsparse.dataflows.cpu_memory import Memory, Stream
 from simsparse.dataflows.cpu_work import Cost, Product, overlapped
 from simsparse.dataflows.tiling import ceil_div
 from simsparse.hardware import CpuRowsParameters
@@ -53,37 +53,40 @@ class DenseWork:
         weights, inputs = self.m * self.k * self.value_bytes, self.inputs * self.value_bytes
         outputs = (2.0 - self.one_column) * self.m * self.n * self.value_bytes
         vector = self.one_column > 0
-        packed = memory.stream(
-            np.where(vector, 0.0, weights),
-            costs.streams,
-            footprint=self.own_bytes,
-            shared=self.shared_bytes,
-            unique=self.weights_unique,
-            cold=self.cold_weights,
-        )
-        streamed = memory.stream(
-            np.where(vector, weights, 0.0),
-            costs.vector_streams,
-            footprint=self.own_bytes,
-            shared=self.shared_bytes,
-            unique=self.weights_unique,
-            cold=self.cold_weights,
-        )
-        read = memory.stream(
-            inputs,
-            costs.streams,
-            footprint=self.own_bytes,
-            shared=self.shared_bytes,
-            unique=self.inputs_unique,
-            cold=self.cold_activations,
-        )
-        written = memory.stream(
-            outputs,
-            costs.streams,
-            footprint=self.own_bytes,
-            shared=self.shared_bytes,
-            written=True,
-            cold=self.cold_activations,
+        own, shared = self.own_bytes, self.shared_bytes
+        packed, streamed, read, written = memory.streams(
+            Stream(
+                size=np.where(vector, 0.0, weights),
+                weights=costs.streams,
+                footprint=own,
+                shared=shared,
+                unique=self.weights_unique,
+                cold=self.cold_weights,
+            ),
+            Stream(
+                size=np.where(vector, weights, 0.0),
+                weights=costs.vector_streams,
+                footprint=own,
+                shared=shared,
+                unique=self.weights_unique,
+                cold=self.cold_weights,
+            ),
+            Stream(
+                size=inputs,
+                weights=costs.streams,
+                footprint=own,
+                shared=shared,
+                unique=self.inputs_unique,
+                cold=self.cold_activations,
+            ),
+            Stream(
+                size=outputs,
+                weights=costs.streams,
+                footprint=own,
+                shared=shared,
+                written=True,
+                cold=self.cold_activations,
+            ),
         )
         serial = (costs.launch_cycles + machine.memory.cold_call_cycles * self.cold_activations) * self.first
         core = self._cycles(machine)

@@ -9,6 +9,7 @@ its share of that channel it waits for the difference.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -20,7 +21,7 @@ from simsparse.plan import FloatArray
 _NO_LIMIT = 1e30
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Traffic:
     """Per piece of work: cycles waited, bytes from DRAM, and bytes that passed the L2 and the L3."""
 
@@ -31,11 +32,26 @@ class Traffic:
 
     def __add__(self, other: Traffic) -> Traffic:
         return Traffic(
-            cycles=self.cycles + other.cycles,
-            dram=self.dram + other.dram,
-            l2=self.l2 + other.l2,
-            l3=self.l3 + other.l3,
+            self.cycles + other.cycles, self.dram + other.dram, self.l2 + other.l2, self.l3 + other.l3
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stream:
+    """Bytes that each piece of work moves, ``size``; arrays (P,) or one number for all pieces."""
+
+    size: FloatArray
+    weights: Pair
+    """Which part of the caches' and of the DRAM's time is waited for."""
+    footprint: FloatArray
+    """Bytes per core that the stream is part of."""
+    shared: FloatArray
+    """Bytes per L3."""
+    written: bool = False
+    unique: FloatArray | float = 1.0
+    """Share of the bytes from beyond the L3 that no neighbour on the same L3 has fetched."""
+    cold: FloatArray | float = 0.0
+    """Share that is touched for the first time and not in a cache."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,39 +73,33 @@ class Memory:
         """Cycles of the DRAM channel that a byte of each of the threads takes."""
         return self.threads / self.shared_bytes_per_cycle
 
-    def stream(
-        self,
-        size: FloatArray,
-        weights: Pair,
-        *,
-        footprint: FloatArray,
-        shared: FloatArray,
-        written: bool = False,
-        unique: FloatArray | float = 1.0,
-        cold: FloatArray | float = 0.0,
-    ) -> Traffic:
-        """Move ``size`` bytes that are part of a ``footprint`` per core and of ``shared`` bytes per L3.
-
-        ``unique`` is the share of the bytes from beyond the L3 that no neighbour on the same L3 has fetched,
-        ``cold`` the share that is touched for the first time and not in a cache.
-        """
-        in_cache, in_dram = weights
-        usable = self.costs.l3_written_bytes if written else self.costs.l3_usable_bytes
-        missing = np.maximum(0.0, 1.0 - usable / np.maximum(shared, 1.0))
+    def streams(self, *asked: Stream) -> list[Traffic]:
+        """What each of the streams takes; all at once, since arrays are short and calls are what costs."""
+        table = np.empty((8, len(asked), len(asked[0].size)))
+        for place, one in enumerate(asked):
+            usable = self.costs.l3_written_bytes if one.written else self.costs.l3_usable_bytes
+            given = (one.size, one.footprint, one.shared, one.unique, one.cold, usable, *one.weights)
+            for row, values in zip(table, given, strict=True):
+                row[place] = values
+        size, footprint, shared, unique, cold, usable_bytes, in_cache, in_dram = table
+        missing = np.maximum(0.0, 1.0 - usable_bytes / np.maximum(shared, 1.0))
         dram = size * (cold + (1.0 - cold) * missing) * unique
         alone = dram * (in_dram / self.costs.dram_bytes_per_cycle - self.channel_cycles_per_byte)
-        return Traffic(
-            cycles=in_cache * (size - dram) * self.cycles_per_byte(footprint) + np.maximum(0.0, alone),
-            dram=dram,
-            l2=size,
-            l3=size * (footprint > self.costs.l2_bytes),
-        )
+        cached = in_cache * (size - dram) * self.cycles_per_byte(footprint)
+        cycles = cached + np.maximum(0.0, alone)
+        l3 = size * (footprint > self.costs.l2_bytes)
+        return [Traffic(*rows) for rows in zip(cycles, dram, size, l3, strict=True)]
 
     def cycles_per_byte(self, footprint: FloatArray) -> FloatArray:
         """Sequential reads of a footprint, interpolated over its logarithm; constant beyond the points."""
-        points = np.log(self.costs.footprint_bytes)
-        rates = 1.0 / np.array(self.costs.read_bytes_per_cycle)
-        return np.interp(np.log(np.maximum(footprint, 1.0)), points, rates)
+        points, cycles = _curve(self.costs.footprint_bytes, self.costs.read_bytes_per_cycle)
+        return np.interp(np.log(np.maximum(footprint, 1.0)), points, cycles)
+
+
+@cache
+def _curve(sizes: tuple[float, ...], rates: tuple[float, ...]) -> tuple[FloatArray, FloatArray]:
+    """Logarithms of the footprints, and cycles per byte."""
+    return np.log(sizes), 1.0 / np.array(rates)
 
 
 def cpu_of(hardware: HardwareModel) -> CpuRowsParameters:
@@ -120,6 +130,8 @@ def tile_hits(capacity: float, tile_bytes: FloatArray, used: FloatArray, overlap
     tile``.
     """
     room = np.atleast_1d(capacity / np.asarray(tile_bytes, dtype=np.float64))
+    if room.min(initial=1.0) >= 1.0:
+        return np.ones(np.broadcast_shapes(room.shape, np.shape(used)))
     share = np.clip(used, 1e-6, 1 - 1e-9)
     ratios = np.array([[0.8], [0.9], [1.0], [1.1], [1.2]])  # the capacity is not sharp
     there = np.minimum(room * ratios, 1 - 1e-9)

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from simsparse.dataflows.cpu_memory import Memory, Traffic
+from simsparse.dataflows.cpu_memory import Memory, Stream
 from simsparse.dataflows.cpu_work import Cost, Product, overlapped
 from simsparse.hardware import CpuRowsParameters
 from simsparse.kernels.simd import LANES
@@ -178,9 +178,9 @@ def tiles_cost(
     costs = machine.panel
     packed = tiles.packed_rows * tiles.row_bytes
     cold = tiles.cold_activations
-    inputs = memory.stream(
-        packed,
-        costs.inputs,
+    inputs = Stream(
+        size=packed,
+        weights=costs.inputs,
         footprint=tiles.own_bytes,
         shared=tiles.shared_bytes,
         unique=tiles.existing / tiles.neighbours,
@@ -188,15 +188,18 @@ def tiles_cost(
     )
     passed = tiles.stream_bytes + packed + tiles.rows * tiles.row_bytes
     once = tiles.once > 0
-    weights = memory.stream(
-        tiles.stream_bytes,
-        costs.weights,
+    weights = Stream(
+        size=tiles.stream_bytes,
+        weights=costs.weights,
         footprint=np.where(once, tiles.own_bytes, passed),
         shared=np.where(once, tiles.shared_bytes, passed * memory.sharers),
         unique=1 / tiles.abreast,
         cold=tiles.cold_weights / tiles.panels,  # later panels find what fits
     )
-    written = _outputs(machine, memory, tiles, output_factor)
+    read, streamed, first, later = memory.streams(
+        inputs, weights, *_outputs(machine, memory, tiles, output_factor)
+    )
+    written = first + later
     pack = tiles.packed_rows * (
         tiles.vectors * costs.pack * (1 + (costs.pack_ragged - 1) * tiles.ragged)
         + costs.pack_row
@@ -207,29 +210,31 @@ def tiles_cost(
     edges = tiles.visits * (costs.split_line * tiles.vectors * tiles.ragged + costs.mask * tiles.tail)
     launch = costs.launch_cycles + machine.memory.cold_call_cycles * tiles.cold_activations
     serial = launch * (tiles.calls > 0) + costs.call_cycles * np.maximum(tiles.calls - 1, 0)
-    additive = Cost.of(pack + edges + core, inputs + weights, written, serial)
-    beside = overlapped(core, weights, memory, costs.exposed)
-    return replace(additive, cycles=pack + edges + beside + inputs.cycles + written.cycles)
+    additive = Cost.of(pack + edges + core, read + streamed, written, serial)
+    beside = overlapped(core, streamed, memory, costs.exposed)
+    return replace(additive, cycles=pack + edges + beside + read.cycles + written.cycles)
 
 
-def _outputs(machine: CpuRowsParameters, memory: Memory, tiles: Tiles, factor: float) -> Traffic:
+def _outputs(
+    machine: CpuRowsParameters, memory: Memory, tiles: Tiles, factor: float
+) -> tuple[Stream, Stream]:
     """The first visit of a row writes it; every later block of K reads and writes it again."""
     cache, dram = machine.panel.outputs
     pair = (cache * factor, dram * factor)
-    first = memory.stream(
-        tiles.rows * tiles.row_bytes,
-        pair,
+    first = Stream(
+        size=tiles.rows * tiles.row_bytes,
+        weights=pair,
         footprint=tiles.own_bytes,
         shared=tiles.shared_bytes,
         written=True,
         cold=tiles.cold_activations,
     )
     again = (tiles.rows + tiles.block) * tiles.row_bytes + tiles.stream_bytes / tiles.blocks
-    later = memory.stream(
-        2 * np.maximum(0.0, tiles.visits - tiles.rows) * tiles.row_bytes,
-        pair,
+    later = Stream(
+        size=2 * np.maximum(0.0, tiles.visits - tiles.rows) * tiles.row_bytes,
+        weights=pair,
         footprint=again,
         shared=again * memory.sharers,
         written=True,
     )
-    return first + later
+    return first, later

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from simsparse.dataflows.cpu_memory import Memory
+from simsparse.dataflows.cpu_memory import Memory, Stream
 from simsparse.dataflows.cpu_work import Cost, Product, overlapped
 from simsparse.dataflows.task import BoolArray, WeightOperand
 from simsparse.dataflows.tiling import ceil_div
@@ -66,16 +66,22 @@ class VectorWork:
         """The core's cycles beside the stream of weights; X and Y are small, and read and written once."""
         own = self.stream_bytes + self.x_bytes + self.output_bytes
         shared = own * memory.sharers
-        read = memory.stream(
-            self.stream_bytes, costs.weights, footprint=own, shared=shared, cold=self.cold_weights
-        )
-        written = memory.stream(
-            self.output_bytes,
-            (0.0, 0.0),
-            footprint=own,
-            shared=shared,
-            written=True,
-            cold=self.cold_activations,
+        read, written = memory.streams(
+            Stream(
+                size=self.stream_bytes,
+                weights=costs.weights,
+                footprint=own,
+                shared=shared,
+                cold=self.cold_weights,
+            ),
+            Stream(
+                size=self.output_bytes,
+                weights=(0.0, 0.0),
+                footprint=own,
+                shared=shared,
+                written=True,
+                cold=self.cold_activations,
+            ),
         )
         launch = costs.launch_cycles + machine.memory.cold_call_cycles * self.cold_activations
         serial = launch * (self.inputs > 0) + costs.input * self.inputs

@@ -6,8 +6,8 @@ both use: at .5 a step takes .75 loads per FMA, and the FMAs are the limit again
 first, then two columns of each row's own in turn, so that all steps feed 2 · U independent sums; what one row
 has more follows alone. Rows of N:M weights have equally many in a block of K, and nothing is left over.
 
-Measured on one Zen 3 core, U = 6, blocks of 128, tile in L1: 450 cycles where 64 weights of each row take
-384; 28 of the others are loads and stores of Y. Below a density of about .4 rows share too little.
+Measured on one Zen 3 core, U = 6, blocks of 128, tile in L1: 454 cycles a pair, 440 without loads
+of Y, where 64 weights of each row take 384. Below a density of about .4 rows share too little.
 """
 
 from __future__ import annotations

@@ -123,7 +123,8 @@ def measure_host(timer: Timer, threads: int, *, repeats: int = 12) -> HostLimits
 def better_host(first: HostLimits, second: HostLimits) -> HostLimits:
     """The better of two measurements apart in time, value by value."""
     one, every = best_limits(first.one, second.one), best_limits(first.every, second.every)
-    launch = {kernel: min(taken, second.launch_s[kernel]) for kernel, taken in first.launch_s.items()}
+    launch = {name: min(taken, first.launch_s.get(name, taken)) for name, taken in second.launch_s.items()}
+    launch = dict(first.launch_s) | launch
     clock_hz, macs = _clock(one)
     return HostLimits(clock_hz=clock_hz, macs_per_cycle=macs, one=one, every=every, launch_s=launch)
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from simsparse.dataflows import plan_layer
 from simsparse.dataflows.cpu_grid import work_plan
-from simsparse.dataflows.cpu_memory import memory_of, tile_hits, unpredicted
+from simsparse.dataflows.cpu_memory import Stream, memory_of, tile_hits, unpredicted
 from simsparse.dataflows.cpu_rows import make_work
 from simsparse.dataflows.cpu_work import Product, join, layer_cycles
 from simsparse.dataflows.task import ActivationOperand, LayerPlan, LayerTask, WeightOperand
@@ -175,7 +175,9 @@ def test_streams_come_from_dram_only_beyond_the_l3() -> None:
     usable = cpu().memory.l3_usable_bytes
 
     def stream(shared: float, **options: Any) -> Any:
-        return memory.stream(size, (1.0, 1.0), footprint=size, shared=np.array([shared]), **options)
+        asked = Stream(size=size, weights=(1.0, 1.0), footprint=size, shared=np.array([shared]), **options)
+        other = dataclasses.replace(asked, size=2 * size, written=True)
+        return memory.streams(other, asked)[1]
 
     near = stream(usable)
     assert near.dram[0] == 0
@@ -195,7 +197,7 @@ KERNELS = {
     ("bitmask", 40): "pattern-grouped rows",
     ("bitmask", 1): "bitmask expand",
     ("nm:2:4", 1): "N:M expand",
-    ("nm:1:4", 3): "N:M expand",
+    ("nm:1:4", 3): ("N:M expand", "pattern-grouped rows"),
     ("nm:3:4", 1): "csr gather",
     ("nm:2:4", 40): "pattern-grouped rows",
     ("bsr:4x1", 40): "pattern-grouped rows",

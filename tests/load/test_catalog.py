@@ -30,7 +30,7 @@ def test_models_by_name_and_inline() -> None:
 def test_a_bundled_machine_is_read_again_only_when_its_file_changed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(catalog, "data_folder", lambda _: tmp_path)
+    monkeypatch.setitem(catalog.FOLDERS, "hardware", str(tmp_path))
     file = tmp_path / "mini.yaml"
     file.write_text(EXAMPLE, "utf-8")
     first, second = load_hardware("mini"), load_hardware("mini")

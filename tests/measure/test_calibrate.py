@@ -18,10 +18,12 @@ from simsparse.load import catalog
 from simsparse.load.catalog import load_hardware
 from simsparse.measure import calibrate as calibration
 from simsparse.measure.calibrate_cases import COLD_FROM_BYTES, designed_cases, make_mask
+from simsparse.measure.calibrate_collect import combined
 from simsparse.measure.calibrate_file import host_memory, machine_text, write_machine
-from simsparse.measure.calibrate_fit import Measured, Scale, by_kernel, fit_machine
-from simsparse.measure.calibrate_limits import HostCpu, HostLimits, host_cpu, read_curve
+from simsparse.measure.calibrate_fit import Measured, Scale, by_kernel, fit_machine, scatter
+from simsparse.measure.calibrate_limits import HostCpu, HostLimits, better_host, host_cpu, read_curve
 from simsparse.measure.calibrate_timing import Sample, kernels_for, make_ready
+from simsparse.measure.fit import SCATTER
 from simsparse.measure.fit_priors import prior_parameters
 from simsparse.measure.host_limits import Limits
 from simsparse.measure.timing import Timing
@@ -130,14 +132,49 @@ def _worst(measured: dict[str, Measured], machine: object, scale: Scale) -> floa
     )
 
 
-def test_disturbed_timings_are_left_out_while_enough_remain() -> None:
+def sample(seconds: float, *, gated: bool = True, kernel: str = "csr") -> Sample:
     case = next(designed_cases())
-    good, bad = (
-        Sample(case=case, kernel="csr", threads=1, cold=False, timing=timing(1.0, gated=gated))
-        for gated in (True, False)
+    return Sample(case=case, kernel=kernel, threads=1, cold=False, timing=timing(seconds, gated=gated))
+
+
+def test_passes_of_the_same_kernel_become_one_timing() -> None:
+    found = combined([sample(1.0), sample(2.0, kernel="dense"), sample(0.8), sample(0.5, gated=False)])
+    assert [(one.kernel, one.timing.time_s) for one in found] == [("csr", 0.8), ("dense", 2.0)]
+    assert found[0].timing.spread == pytest.approx(0.25)
+
+
+def test_disturbed_timings_only_say_that_the_truth_is_not_longer() -> None:
+    scale = Scale(clock_hz=3e9, dram_bytes_per_s=30e9)
+    start = parameters()
+    cases = list(designed_cases())[:12]
+    blank = [
+        Sample(case=case, kernel="csr", threads=1, cold=False, timing=timing(1.0, gated=place % 2 > 0))
+        for place, case in enumerate(cases)
+    ]
+    made = by_kernel(start, blank, lambda case: WeightOperand(case.m, case.k, make_mask(case, 1)))["csr"]  # type: ignore[arg-type]
+    slow = np.array([1.0 if one.timing.gated else 3.0 for one in blank])
+    times = made.predicted_s(start, scale) * slow  # type: ignore[arg-type]
+    fitted = fit_machine(start, scale, {"csr": dataclasses.replace(made, time_s=times)})  # type: ignore[arg-type]
+    assert made.predicted_s(fitted, scale) == pytest.approx(times / slow, rel=0.01)
+
+
+def test_a_timing_counts_by_how_far_its_passes_lie_apart() -> None:
+    near, far = (dataclasses.replace(timing(1.0), spread=spread) for spread in (0.0, 0.5))
+    once = timing(1.0)
+    assert list(scatter([near, far])) == sorted(scatter([near, far]))
+    assert scatter([near, far, once])[2] == pytest.approx(scatter([near, far, once])[:2].mean(), rel=0.2)
+    assert scatter([once])[0] > SCATTER
+
+
+def test_limits_measured_twice_are_the_better_ones() -> None:
+    worse = dataclasses.replace(
+        LIMITS,
+        one=dataclasses.replace(LIMITS.one, fma_flops=50e9),
+        launch_s={**LIMITS.launch_s, "csr": 7e-6, "dense": 9e-6},
     )
-    assert calibration._trusted([good] * 7 + [bad] * 3) == [good] * 7
-    assert len(calibration._trusted([good] * 3 + [bad] * 7)) == 10
+    best = better_host(LIMITS, worse)
+    assert best.one == LIMITS.one
+    assert (best.launch_s["csr"], best.launch_s["dense"]) == (7e-6, 8e-6)
 
 
 def test_the_read_curve_never_rises() -> None:

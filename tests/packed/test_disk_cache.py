@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from simsparse.kernels import spmm_run
+from simsparse.kernels import event_loop
 
 PRODUCTS = """
 import numba
@@ -45,7 +45,7 @@ def test_a_second_process_compiles_nothing(tmp_path):
 def test_two_processes_that_save_at_once_do_not_get_the_code_of_each_other(
     step: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    index = spmm_run.csr_share._cache._cache_file  # type: ignore[attr-defined]
+    index = event_loop.run_tiles._cache._cache_file  # type: ignore[attr-defined]
     read, go_on = index._load_index, getattr(index, step)
     monkeypatch.setattr(index, "_cache_path", str(tmp_path))
     monkeypatch.setattr(index, "_index_path", str(tmp_path / index._index_name))

@@ -19,7 +19,7 @@ _OTHERS = "others"
 
 
 def accuracy_fronts(points: pd.DataFrame) -> list[Figure]:
-    """Two figures for each model and machine whose ``points`` have an ``accuracy``, a colour per criterion."""
+    """Two figures per model and machine whose ``points`` have an ``accuracy``; a colour per criterion."""
     if "accuracy" not in points:
         return []
     known = points[points["accuracy"].notna()]
