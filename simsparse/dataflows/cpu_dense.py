@@ -108,7 +108,7 @@ class DenseWork:
             + self.m * costs.small_row
         )
         cycles = np.where(self.m * self.k * n <= costs.small_macs, small, packed)
-        vector = self.m * costs.vector_row + self.k * costs.pack_inputs
+        vector = self.m * costs.vector_row + self.k * costs.vector_input
         cycles = np.where(self.one_column > 0, vector, cycles)
         direct = self.m * self.k * -(-n // _LANES) * costs.direct_vector
         return np.where(self.direct > 0, direct, cycles)

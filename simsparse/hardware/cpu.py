@@ -202,6 +202,8 @@ class DenseCosts:
     small_outputs: float
     small_row: float
     vector_row: float
+    vector_input: float
+    """Cycles per row, and per input, of a product of one column."""
     streams: Pair
     vector_streams: Pair
     exposed: float

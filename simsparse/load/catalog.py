@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pickle
+from copy import deepcopy
 from functools import lru_cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -96,15 +96,15 @@ def load_hardware(name_or_path: str | Path, overrides: Overrides | None = None) 
         raise UnknownNameError("hardware", printable(text[:100]), names("hardware"), hint=hint)
     if overrides or not isinstance(path, Path):
         return load_hardware_file(path, overrides)
-    return cast("HardwareModel", pickle.loads(_pickled(path, path.stat().st_mtime_ns)))
+    return deepcopy(_bundled(path, path.stat().st_mtime_ns))  # the caller's own
 
 
 @lru_cache(maxsize=256)
-def _pickled(path: Path, mtime_ns: int) -> bytes:  # noqa: ARG001
-    """A bundled machine, read once as long as its file stays as it is; unpickled, it is the caller's own."""
+def _bundled(path: Path, mtime_ns: int) -> HardwareModel:  # noqa: ARG001
+    """A bundled machine, read once as long as its file stays as it is."""
     from simsparse.load.hardware_yaml import load_hardware_file
 
-    return pickle.dumps(load_hardware_file(path))
+    return load_hardware_file(path)
 
 
 def load_model(

@@ -86,7 +86,8 @@ def _errors(measured: Mapping[str, Measured], machine: CpuRowsParameters, scale:
         [np.log(one.predicted_s(machine, scale) / one.time_s) for one in measured.values()]
     )
     gated = np.array([sample.timing.gated for one in measured.values() for sample in one.samples])
-    return np.abs(errors[gated] if gated.any() else errors)
+    counted: FloatArray = np.abs(errors[gated] if gated.any() else errors)
+    return counted
 
 
 def _sources(cpu: HostCpu, gate_s: float, timings: int) -> Mapping[str, str]:

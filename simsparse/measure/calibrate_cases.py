@@ -73,6 +73,11 @@ _LARGE = (
     (2048, 2048, 32), (4096, 2048, 16), (3072, 3072, 16), (1024, 4096, 40), (4096, 4096, 8),
     (1024, 256, 1008), (192, 1024, 1024), (384, 384, 1024), (6144, 2048, 12), (8192, 512, 32),
 )  # fmt: skip
+_THIN = (
+    (2048, 96, 3), (96, 3072, 4), (1536, 128, 8), (2048, 64, 1), (64, 2048, 1), (6144, 128, 1),
+    (3072, 384, 1), (384, 384, 1),
+)  # fmt: skip
+"""Few columns with short rows or few of them: what a row, an input and a weight cost comes apart."""
 _DENSITIES = (0.03, 0.1, 0.3, 0.6, 0.85)
 
 
@@ -90,6 +95,10 @@ def designed_cases() -> Iterator[ProductCase]:
         density = _DENSITIES[turn % len(_DENSITIES)]
         turn += 1
         yield ProductCase(m=128, k=128, n=n, pattern=("random", "4x1")[turn % 2], density=density)
+    for m, k, n in _THIN:
+        density = _DENSITIES[turn % len(_DENSITIES)]
+        yield ProductCase(m=m, k=k, n=n, pattern=("random", "4x1")[turn % 2], density=density)
+        turn += 1
 
 
 def _kept(pattern: str, density: float) -> float:

@@ -101,8 +101,8 @@ def _dense(isa: Isa, launch_cycles: float) -> DenseCosts:
     return DenseCosts(
         launch_cycles=launch_cycles, columns=columns, small_columns=columns,
         small_macs=1e6 if isa == "avx512" else 0.0, pack_weights=0.5, pack_inputs=0.8, outputs=0.45,
-        small_outputs=0.5, small_row=3.7, vector_row=4.4, streams=(0.6, 1.2), vector_streams=(1.3, 1.0),
-        exposed=0.45,
+        small_outputs=0.5, small_row=3.7, vector_row=8.0, vector_input=4.0, streams=(0.6, 1.2),
+        vector_streams=(1.3, 1.0), exposed=0.45,
         direct_vector=3.0, direct_below_rows=4,
     )  # fmt: skip
 
@@ -156,6 +156,7 @@ BY_KERNEL = {
         *_of(0.2, "dense", "launch_cycles"),
         *_of(0.3, "dense", *(f"columns.{place}" for place in range(5))),
         *_of(0.5, "dense", "pack_weights", "pack_inputs", "outputs", "vector_row"),
+        *_of(0.7, "dense", "vector_input"),
         *_of(0.2, "dense", "vector_streams.1"),
         *_of(0.6, "dense", "streams.0", "streams.1", "vector_streams.0", "exposed"),
     ),

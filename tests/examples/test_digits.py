@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import csv
+import html
 import importlib
-import subprocess
+import json
+import re
+import runpy
 import sys
 from pathlib import Path
 from typing import Any
@@ -60,17 +63,39 @@ def test_the_exported_file_computes_the_same(module: Any, kind: str, tmp_path: P
     np.testing.assert_allclose(module.forward(network, x)[0], expected, rtol=1e-4, atol=1e-4)
 
 
-def test_the_example_runs_as_written(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, str(FOLDER), "--quick", "--csv", str(tmp_path / "rows.csv")],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "cnn on eie: accuracy against energy" in done.stdout
+@pytest.mark.usefixtures("module")
+def test_the_example_runs_as_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In this process, where scikit-learn and the kernels are loaded already."""
+    monkeypatch.setattr(sys, "argv", [str(FOLDER), "--quick", "--csv", str(tmp_path / "rows.csv")])
+    runpy.run_path(str(FOLDER), run_name="__main__")
+    assert "cnn on eie: accuracy against energy" in capsys.readouterr().out
     with (tmp_path / "rows.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 2 * 7 * 2 * 3  # networks, criteria, sparsities, machines
+    _check_page((tmp_path / "rows.html").read_text("utf-8"), rows)
     accuracy = {(row["network"], row["criterion"], row["sparsity"]): float(row["accuracy"]) for row in rows}
     assert accuracy["cnn", "sparsegpt", "0.9"] > 0.5 > accuracy["cnn", "random", "0.95"]
+
+
+def _check_page(page: str, rows: list[dict[str, str]]) -> None:
+    """Two fronts for each network and machine, every point in them, and the table of all."""
+    titles = [html.unescape(title) for title in re.findall(r"<h2[^>]*>(.*?)</h2>", page)]
+    specs = json.loads(re.search(r'<script type="application/json"[^>]*>(.*?)</script>', page, re.S)[1])  # type: ignore[index]
+    groups = list(dict.fromkeys((row["network"], row["machine"]) for row in rows))
+    assert len(groups) == 6
+    for number, (network, machine) in enumerate(groups):
+        own = [row for row in rows if (row["network"], row["machine"]) == (network, machine)]
+        for word, cost in (("time", "time_s"), ("energy", "energy_j")):
+            assert f"Accuracy and {word}: {network} on {machine}" in titles
+            *series, ring = specs[f"accuracy-{number}-{word}"]["data"]
+            assert [trace["name"] for trace in series] == list(dict.fromkeys(r["criterion"] for r in own))
+            drawn = {point for trace in series for point in zip(trace["x"], trace["y"], strict=True)}
+            asked = {(float(row[cost]), float(row["accuracy"])) for row in own}
+            assert drawn == asked
+            unbeaten = {
+                (x, y) for x, y in asked if not any(a <= x and b >= y and (a, b) != (x, y) for a, b in asked)
+            }
+            assert set(zip(ring["x"], ring["y"], strict=True)) == unbeaten
+    assert f"{len(rows)} points" in page

@@ -149,5 +149,5 @@ def test_what_cannot_be_is_told() -> None:
         simsparse.simulate("gemm:4,4,4", on="tpu-like", phase="train", gradient_density=2)
     with pytest.raises(UsageError, match="expected densities or masks of layers of gemm"):
         simsparse.simulate("gemm:4,4,4", on="tpu-like", activations={"other": 0.5})
-    with pytest.raises(UsageError, match="layer .gemm.: expected a density of 0 to 1, got 1.5"):
+    with pytest.raises(UsageError, match=r"layer .gemm.: expected a density of 0 to 1, got 1\.5"):
         simsparse.simulate("gemm:4,4,4", on="tpu-like", activations={"gemm": 1.5})

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 GROUPS = 12
 """Models on machines that are drawn; the table of points has all."""
 _COSTS = (("time_s", "s", "time"), ("energy_j", "J", "energy"))
-_OTHERS = "others"
+_OTHERS, _AUTO = "others", "auto"
+_WIDE = 10.0
 
 
 def accuracy_fronts(points: pd.DataFrame) -> list[Figure]:
@@ -34,7 +35,7 @@ def accuracy_fronts(points: pd.DataFrame) -> list[Figure]:
 def best_at_cost(points: pd.DataFrame, cost: str) -> pd.DataFrame:
     """The points that no other beats in both ``cost`` and accuracy, the cheapest first."""
     ordered = points.sort_values([cost, "accuracy"], ascending=[True, False], kind="stable")
-    before = ordered["accuracy"].cummax().shift(fill_value=float("-inf"))
+    before = ordered["accuracy"].astype(float).cummax().shift(fill_value=float("-inf"))
     return ordered[ordered["accuracy"] > before]
 
 
@@ -55,10 +56,19 @@ def _front(own: pd.DataFrame, name: str, model: str, machine: str, cost: tuple[s
         alternative=f"Scatter of accuracy against {word} for {len(own)} points. {told}.",
         spec={
             "data": traces,
-            "layout": layout(xaxis=quantity_axis(unit, word, type="log", dtick="D2"), yaxis=axis("accuracy")),
+            "layout": layout(xaxis=_cost_axis(own[figure], unit, word), yaxis=axis("accuracy")),
         },
         height=400,
     )
+
+
+def _cost_axis(costs: pd.Series[float], unit: str, word: str) -> dict[str, Any]:
+    """Logarithmic where costs are so far apart that it has several labels, else linear."""
+    least, most = float(costs.min()), float(costs.max())
+    if least > 0 and most > _WIDE * least:
+        return quantity_axis(unit, word, type="log", dtick="D2")
+    middle, reach = (least + most) / 2, max(0.6 * (most - least), 0.05 * most)
+    return quantity_axis(unit, word, range=[middle - reach, middle + reach])
 
 
 def _series(own: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame, str]]:
@@ -79,4 +89,5 @@ def _hover(row: Any) -> str:
 
 def _words(row: Any) -> str:
     criterion = f" by {row['criterion']}" if row.get("criterion") else ""
-    return f"{row['pattern']}{criterion} as {row['format']}"
+    stored = "" if row["format"] == _AUTO else f" as {row['format']}"
+    return f"{row['pattern']}{criterion}{stored}"
