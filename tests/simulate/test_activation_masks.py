@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import io
 import json
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -332,3 +335,23 @@ def test_other_verbs_meet_the_same_zeros(captured: Path) -> None:
     assert told.speedup == run.speedup
     trained = simulate(model, on="scnn", batch=3, prune="unstructured:0.5", activations=masks, phase="train")
     assert any("activation zeros are those captured" in note for note in trained.approximations)
+
+
+@given(change=st.binary(min_size=1, max_size=40), where=st.integers(0, 700))
+@settings(deadline=None, max_examples=60)
+def test_changed_bytes_never_leave_as_a_bug(change: bytes, where: int) -> None:
+    data = io.BytesIO()
+    mask = drawn(0.4)["fc"]
+    np.savez(
+        data,
+        **{"fc/input_mask": np.packbits(mask), "fc/input_shape": np.array(mask.shape), "conv/density": 0.5},
+    )
+    raw = bytearray(data.getvalue())
+    raw[where : where + len(change)] = change
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "a.npz"
+        path.write_bytes(bytes(raw))
+        with contextlib.suppress(SimsparseError):
+            known = load_activations(path, NET)
+            assert all(0 <= density <= 1 for density in known.densities.values())
+            assert all(not misfit(found.shape, FC) for name, found in known.masks.items() if name == "fc")
