@@ -342,10 +342,8 @@ def test_other_verbs_meet_the_same_zeros(captured: Path) -> None:
 def test_changed_bytes_never_leave_as_a_bug(change: bytes, where: int) -> None:
     data = io.BytesIO()
     mask = drawn(0.4)["fc"]
-    np.savez(
-        data,
-        **{"fc/input_mask": np.packbits(mask), "fc/input_shape": np.array(mask.shape), "conv/density": 0.5},
-    )
+    packed = {"fc/input_mask": np.packbits(mask), "fc/input_shape": np.array(mask.shape)}
+    np.savez(data, **packed, **{"conv/density": 0.5})
     raw = bytearray(data.getvalue())
     raw[where : where + len(change)] = change
     with tempfile.TemporaryDirectory() as folder:
