@@ -282,6 +282,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--csv", type=Path, help="timings of this and earlier runs")
     asked = parser.parse_args(arguments)
     machine = load_hardware(asked.on)
+    if asked.threads > machine.units:
+        parser.error(f"--threads: expected at most the {machine.units} that {machine.name} was calibrated on")
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     found: list[HeldOut] = []
     if asked.passes:
