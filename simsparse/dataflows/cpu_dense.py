@@ -6,6 +6,8 @@ whole where there are enough of them, else each is cut.
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -142,9 +144,10 @@ def _grids(units: int, row_units: int, panels: int) -> list[tuple[int, int]]:
     return [(max(1, min(row_units, units // c)), c) for c in sorted(columns)]
 
 
-def _cuts(total: int, step: int, parts: int) -> IntArray:
-    upto = np.minimum(np.arange(parts + 1) * ceil_div(total, step) // parts * step, total)
-    return np.diff(upto)
+def _cuts(total: int, step: int, parts: int) -> list[int]:
+    units = ceil_div(total, step)
+    upto = [min(part * units // parts * step, total) for part in range(parts + 1)]
+    return [high - low for low, high in itertools.pairwise(upto)]
 
 
 def _blocks(
@@ -152,89 +155,63 @@ def _blocks(
 ) -> DenseWork:
     """Every product cut by ``grid``, or dealt to the threads whole where there are enough of them."""
     row_parts, column_parts = grid
-    m, n = _cuts(rows, _ROWS, row_parts), _cuts(product.n, _LANES, column_parts)
-    abreast = len(m) * len(n)  # threads on one product
-    m, n = np.repeat(m, len(n)), np.tile(n, len(m))
+    blocks = [(m, n) for m in _cuts(rows, _ROWS, row_parts) for n in _cuts(product.n, _LANES, column_parts)]
+    abreast = len(blocks)  # threads on one product
     products = min(product.groups, max(1, product.threads // abreast))  # at a time
-    m, n = np.tile(m, products), np.tile(n, products)
-    threads = len(m)
-    dealt = np.diff(np.arange(products + 1) * product.groups // products).astype(np.float64)
+    dealt = [(p + 1) * product.groups // products - p * product.groups // products for p in range(products)]
     width, k = product.value_bytes, product.k
-    own = (m * k + k * n + 2.0 * m * n) * width
-    sharers = min(threads, machine.memory.l3_sharers)
+    sharers = min(products * abreast, machine.memory.l3_sharers)
     operands = (rows * k + k * product.n * product.existing + 2.0 * rows * product.n) * width
-    together = np.minimum(own * sharers, operands * max(1, sharers // abreast))
     columns = min(column_parts, sharers)
-    return _dense_work(
-        product,
-        faster,
-        m=m.astype(np.float64),
-        n=n,
-        count=np.repeat(dealt, abreast),
-        inputs=k * n.astype(np.float64),
-        own=own,
-        shared=together,
-        unique=(1 / columns, product.existing / min(max(1, sharers // columns), row_parts)),
-    )
+    pieces = []
+    for count in dealt:
+        for m, n in blocks:
+            own = (m * k + k * n + 2.0 * m * n) * width
+            together = min(own * sharers, operands * max(1, sharers // abreast))
+            pieces.append((count, m, n, k * n, own, together))
+    unique = (1 / columns, product.existing / min(max(1, sharers // columns), row_parts))
+    return _dense_work(product, faster, pieces, unique)
 
 
 def _direct(machine: CpuRowsParameters, product: Product, faster: float) -> DenseWork:
     """Depthwise and narrow grouped convolutions: outputs summed up directly, channels dealt to threads."""
     threads = min(product.threads, product.m * ceil_div(product.n, _LANES))
-    share = np.full(threads, 1.0 / threads)
+    share = 1.0 / threads
     inputs = share * product.input_bytes / product.value_bytes
     own = (share * product.m * (product.k + product.n) + inputs) * product.value_bytes
-    return _dense_work(
-        product,
-        faster,
-        m=share * product.m,
-        n=np.full(threads, product.n),
-        count=np.ones(threads),
-        inputs=inputs,
-        own=own,
-        shared=own * min(threads, machine.memory.l3_sharers),
-        unique=(1.0, 1.0),
-        direct=True,
-    )
+    shared = own * min(threads, machine.memory.l3_sharers)
+    piece = (1.0, share * product.m, product.n, inputs, own, shared)
+    return _dense_work(product, faster, [piece] * threads, (1.0, 1.0), direct=True)
 
 
 def _dense_work(
     product: Product,
     faster: float,
-    *,
-    m: FloatArray,
-    n: IntArray,
-    count: FloatArray,
-    inputs: FloatArray,
-    own: FloatArray,
-    shared: FloatArray,
+    pieces: Sequence[tuple[float, ...]],
     unique: tuple[float, float],
+    *,
     direct: bool = False,
 ) -> DenseWork:
-    threads = len(m)
+    """One piece per thread: how often, rows, columns, inputs, bytes of its own, bytes of all on its L3.
 
-    def same(value: float) -> FloatArray:
-        return np.full(threads, float(value))
-
-    first = same(0.0)
-    first[0] = 1.0
-    return DenseWork(
-        layer=np.zeros(threads, dtype=np.int64),
-        thread=np.arange(threads),
-        count=count,
-        m=m,
-        k=same(product.k),
-        n=n,
-        inputs=inputs,
-        first=first,
-        direct=same(direct),
-        one_column=same(product.n == 1 and not direct),
-        value_bytes=same(product.value_bytes),
-        faster=same(faster),
-        own_bytes=own,
-        shared_bytes=shared,
-        weights_unique=same(unique[0]),
-        inputs_unique=same(unique[1]),
-        cold_weights=same(product.cold_weights),
-        cold_activations=same(product.cold_activations),
+    In plain numbers, and made arrays at once: one prediction has to be fast.
+    """
+    same = (
+        *(product.k, direct, product.n == 1 and not direct, product.value_bytes, faster, *unique),
+        *(product.cold_weights, product.cold_activations),
     )
+    table = np.array([(*piece, not place, *same) for place, piece in enumerate(pieces)], np.float64).T
+    columns = dict(zip(_PIECE, table, strict=True))
+    return DenseWork(
+        layer=np.zeros(len(pieces), dtype=np.int64),
+        thread=np.arange(len(pieces)),
+        n=columns.pop("n").astype(np.int64),
+        **columns,
+    )
+
+
+_PIECE = (
+    *("count", "m", "n", "inputs", "own_bytes", "shared_bytes", "first"),
+    *("k", "direct", "one_column", "value_bytes", "faster", "weights_unique", "inputs_unique"),
+    *("cold_weights", "cold_activations"),
+)

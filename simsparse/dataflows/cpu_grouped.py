@@ -38,7 +38,7 @@ def grouped_work(machine: CpuRowsParameters, product: Product, weights: WeightOp
     cut = cut_product(machine, product, weights.density, form="grouped")
     starts = row_bounds(weights.row_nnz, cut.blocking, product.k, multiple=GROUP_ROWS)
     counted, surprise = weights.counted(group_visits, starts, cut.blocking.k_block)
-    counts = np.column_stack([counted, surprise]).astype(np.float64)
+    counts = np.concatenate([counted, surprise[:, None]], axis=1)  # floats, as surprises are
     visits = counts[:, GROUP_ROWS]
     columns = counts[:, :GROUP_ROWS].sum(axis=1)
     nnz = counts[:, :GROUP_ROWS] @ np.arange(1.0, GROUP_ROWS + 1)

@@ -136,10 +136,15 @@ def operands() -> Callable[[ProductCase], WeightOperand]:
 def _with_threads(
     machine: CpuRowsParameters, scale: Scale, measured: Mapping[str, Measured]
 ) -> CpuRowsParameters:
-    """The cycles per further thread that small products miss, as the median over them."""
+    """The cycles per further thread that small products miss: the median of those not disturbed."""
     bare = replace(machine, thread_launch_cycles=0.0)
-    missing = [
-        (one.time_s - one.predicted_s(bare, scale)) * scale.clock_hz / (one.samples[0].threads - 1)
-        for one in measured.values()
-    ]
-    return replace(machine, thread_launch_cycles=max(0.0, float(np.median(np.concatenate(missing)))))
+    missing = np.concatenate(
+        [
+            (one.time_s - one.predicted_s(bare, scale)) * scale.clock_hz / (one.samples[0].threads - 1)
+            for one in measured.values()
+        ]
+    )
+    gated = np.array([sample.timing.gated for one in measured.values() for sample in one.samples])
+    if not gated.any():
+        return machine
+    return replace(machine, thread_launch_cycles=max(0.0, float(np.median(missing[gated]))))

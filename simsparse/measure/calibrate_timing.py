@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import ThreadpoolController
 
 from simsparse.formats import encode, make_format
 from simsparse.kernels.host_loops import aligned
@@ -66,13 +68,20 @@ def make_ready(case: ProductCase, seed: int, threads: int = 1) -> ReadyCase:
     return ReadyCase(case=case, mask=mask, calls=calls)
 
 
+@functools.cache
+def _thread_pools() -> ThreadpoolController:
+    """Those of the libraries that are loaded; finding them takes milliseconds."""
+    return ThreadpoolController()
+
+
 def time_case(
     timer: Timer, ready: ReadyCase, *, threads: int = 1, cold: Sequence[bool] = (False,)
 ) -> list[Sample]:
-    """One pass over a case's kernels in each of the cache states."""
+    """One pass over a case's kernels in each of the cache states; BLAS keeps to ``threads`` too."""
     found = []
     for state in cold:
-        timed = timer.measure(ready.calls, threads=threads, cold=state)
+        with _thread_pools().limit(limits=threads, user_api="blas"):
+            timed = timer.measure(ready.calls, threads=threads, cold=state, foreign=("dense",))
         found += [
             Sample(case=ready.case, kernel=kernel, threads=threads, cold=state, timing=timing)
             for kernel, timing in timed.items()

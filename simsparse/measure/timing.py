@@ -7,9 +7,10 @@ if both were within 8 % of that probe's own fast quantile. Competitors take turn
 process. Calls over 150 µs are timed in CPU time of the process, which leaves out what other processes took
 (and would show work that a competitor hands to other threads); shorter ones, and everything on more than one
 thread, in wall time, and such a window does not count if a thread of ours had to wait for a processor
-meanwhile. On one thread the median counts, on more the lower quartile: the probe sees one core only. A case
-is measured in two passes apart in time: the fastest that the gate let through counts, and how far these lie
-apart is the noise floor.
+meanwhile. On several threads the probe runs on all of them, which also wakes them, as the layer before does
+in a network; beside threads of another library it would be in their way, and runs on one core. Where it sees
+all cores the median of the windows counts, else the lower quartile. A case is measured in two passes apart
+in time: the fastest that the gate let through counts, and how far these lie apart is the noise floor.
 
 The cache state is part of a time: *warm* means the same call came right before, *cold* that a buffer twice
 the size of the last cache was read in between.
@@ -21,7 +22,7 @@ import contextlib
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -30,9 +31,12 @@ from typing import Protocol
 import numpy as np
 
 from simsparse.kernels.host_loops import sum_window, window_buffer
+from simsparse.kernels.spmm_threads import threads_at_most
+from simsparse.packed.threads import on_threads
 
-TOLERANCE = 1.08
-"""A window counts if its probes took at most this times the probe's fast quantile."""
+TOLERANCE, TOLERANCE_TOGETHER = 1.08, 1.15
+"""A window counts if its probes took at most this times the probe's fast quantile; starting a probe on
+several cores varies by a microsecond or two."""
 FAST_QUANTILE = 0.02
 CPU_CLOCK_FROM_S = 150e-6
 """Calls at least this long are timed in CPU time."""
@@ -41,6 +45,8 @@ SHORT_WINDOW_S = 50e-6
 """Short calls are repeated to fill a window of this length."""
 WAITED_SHARE = 0.02
 """A window in wall time counts if our threads waited for a processor at most this part of it."""
+_LONGER_TOGETHER = 4
+"""A probe on several cores takes so many times as long: starting it is then a small part."""
 LEAST_KEPT = 3
 """Fewer kept windows than this, and a time is marked as not gated."""
 
@@ -59,8 +65,8 @@ class Clock(Protocol):
     def waited_s(self) -> float:
         """Seconds that threads of this process could have run and had no processor."""
 
-    def probe(self) -> None:
-        """Run the gate's loop."""
+    def probe(self, cores: int = 1) -> None:
+        """Run the gate's loop, on several cores at once if asked to."""
 
     def flush(self) -> None:
         """Read so much that no cache holds what was there before."""
@@ -74,6 +80,7 @@ class HostClock:
 
     def __init__(self, probe_s: float = 5e-6) -> None:
         self._values = window_buffer(PROBE_BYTES)
+        self._together: dict[int, tuple[object, ...]] = {}
         self._turns = 64
         self._far = window_buffer(2 * last_cache_bytes())
         sum_window(self._values, PROBE_BYTES // 8, 1)
@@ -98,8 +105,18 @@ class HostClock:
                 waited_ns += int(status.read_bytes().split()[1])
         return waited_ns * 1e-9
 
-    def probe(self) -> None:
-        sum_window(self._values, PROBE_BYTES // 8, self._turns)
+    def probe(self, cores: int = 1) -> None:
+        cores = min(cores, threads_at_most())
+        if cores == 1:
+            sum_window(self._values, PROBE_BYTES // 8, self._turns)
+            return
+        from simsparse.kernels.host_threads import sum_windows
+
+        if cores not in self._together:
+            values = np.stack([self._values] * cores)
+            turns = _LONGER_TOGETHER * self._turns
+            self._together[cores] = (values, PROBE_BYTES // 8, turns, np.zeros(cores, np.int64))
+        on_threads(cores, lambda: sum_windows, self._together[cores])
 
     def flush(self) -> None:
         sum_window(self._far, 2 * last_cache_bytes() // 8, 1)
@@ -150,18 +167,24 @@ _NEWS = 500
 
 
 class Gate:
-    """Remembers how long probes took, and says what is fast."""
+    """Remembers how long probes on some cores took, and says what is fast."""
 
-    def __init__(self, clock: Clock, memory: int = 20_000) -> None:
-        self._clock = clock
+    def __init__(self, clock: Clock, cores: int = 1, memory: int = 20_000) -> None:
+        self._clock, self.cores = clock, cores
         self._seen: deque[float] = deque(maxlen=memory)
         self._limit_s, self._new = math.inf, 0
 
     def probe_s(self) -> float:
         """Run one probe."""
         start = self._clock.wall_s()
-        self._clock.probe()
+        self._clock.probe(self.cores)
         return self._clock.wall_s() - start
+
+    def settle(self, settle_s: float) -> None:
+        """Learn what is fast, in probes spread over a time."""
+        for _ in range(50):
+            self.remember(*(self.probe_s() for _ in range(20)))
+            self._clock.sleep(settle_s / 50)
 
     def remember(self, *probes_s: float) -> None:
         """Count probes in. Those of a wait stay out: a slow spell would soon outnumber what was fast."""
@@ -172,7 +195,8 @@ class Gate:
         """The longest a probe may take for its window to count."""
         if self._new > min(_NEWS, 0.05 * len(self._seen)):
             ordered = sorted(self._seen)
-            self._limit_s = TOLERANCE * ordered[int(FAST_QUANTILE * (len(ordered) - 1))]
+            tolerance = TOLERANCE if self.cores == 1 else TOLERANCE_TOGETHER
+            self._limit_s = tolerance * ordered[int(FAST_QUANTILE * (len(ordered) - 1))]
             self._new = 0
         return self._limit_s
 
@@ -196,26 +220,44 @@ class Timer:
     ) -> None:
         self.clock = clock
         self.gate = Gate(clock)
+        self._gates = {1: self.gate}
+        self._settle_s = settle_s
         self.rounds = rounds
         self.burst_s = burst_s
         self.least_windows = least_windows
         self.patience_s = 6 * burst_s if patience_s is None else patience_s
-        for _ in range(50):
-            self.gate.remember(*(self.gate.probe_s() for _ in range(20)))
-            clock.sleep(settle_s / 50)
+        self.gate.settle(settle_s)
 
     def measure(
-        self, calls: Mapping[str, Call], *, threads: int = 1, cold: bool = False
+        self,
+        calls: Mapping[str, Call],
+        *,
+        threads: int = 1,
+        cold: bool = False,
+        foreign: Collection[str] = (),
     ) -> dict[str, Timing]:
-        """One pass over competitors: each gets ``rounds`` bursts, in turn."""
+        """One pass over competitors: each gets ``rounds`` bursts, in turn.
+
+        Those named in ``foreign`` run on threads of another library than Numba's.
+        """
         seen: dict[str, list[Window]] = {name: [] for name in calls}
+        gates = {name: self._gate_of(1 if name in foreign else threads) for name in calls}
         for _ in range(self.rounds):
             for name, call in calls.items():
                 if threads > 1:
                     self.settle()
-                seen[name] += self._burst(call, threads, cold)
-        limit, share = self.gate.limit_s(), 0.5 if threads == 1 else 0.25
-        return {name: judge(windows, limit, share) for name, windows in seen.items()}
+                seen[name] += self._burst(call, gates[name], threads, cold)
+        found = {}
+        for name, windows in seen.items():
+            gate = gates[name]
+            found[name] = judge(windows, gate.limit_s(), 0.5 if gate.cores == threads else 0.25)
+        return found
+
+    def _gate_of(self, cores: int) -> Gate:
+        if cores not in self._gates:
+            self._gates[cores] = Gate(self.clock, cores)
+            self._gates[cores].settle(self._settle_s)
+        return self._gates[cores]
 
     def settle(self, patience_s: float = 0.4) -> None:
         """Wait until the thread pools of the last competitor stop spinning."""
@@ -226,30 +268,30 @@ class Timer:
             if self.clock.cpu_s() - cpu < 0.2 * (self.clock.wall_s() - wall):
                 return
 
-    def _burst(self, call: Call, threads: int, cold: bool) -> list[Window]:
+    def _burst(self, call: Call, gate: Gate, threads: int, cold: bool) -> list[Window]:
         """Windows of one competitor for the length of a burst, or longer if few of them count."""
         per_call = min(self._time(call, 1, self.clock.wall_s, cold) for _ in range(1 if cold else 2))
         by_cpu = threads == 1 and per_call >= CPU_CLOCK_FROM_S
         count = 1 if cold or per_call >= SHORT_WINDOW_S else math.ceil(SHORT_WINDOW_S / max(per_call, 1e-7))
         clock = self.clock.cpu_s if by_cpu else self.clock.wall_s
-        limit = self.gate.limit_s()
+        limit = gate.limit_s()
         windows: list[Window] = []
         start, kept = self.clock.wall_s(), 0
         deadline = start + self.patience_s
         while True:
-            window = self._window(call, count, clock, cold, limit, deadline)
+            window = self._window(call, count, clock, cold, gate, deadline)
             windows.append(window)
             kept += window.counts(limit)
             now = self.clock.wall_s()
             if now >= deadline or (kept >= self.least_windows and now >= start + self.burst_s):
                 return windows
 
-    def _wait(self, limit_s: float, deadline_s: float) -> float:
+    def _wait(self, gate: Gate, deadline_s: float) -> float:
         """Probe until one is fast: a window that cannot count need not be run."""
-        self.clock.probe()  # brings the probe's own values back into L1
-        taken = self.gate.probe_s()
+        gate.probe_s()  # brings the probe's own values back into L1
+        taken, limit_s = gate.probe_s(), gate.limit_s()
         while taken > limit_s and self.clock.wall_s() < deadline_s:
-            taken = self.gate.probe_s()
+            taken = gate.probe_s()
         return taken
 
     def _window(
@@ -258,22 +300,22 @@ class Timer:
         count: int,
         clock: Callable[[], float],
         cold: bool,
-        limit_s: float,
+        gate: Gate,
         deadline_s: float,
     ) -> Window:
         by_wall = clock == self.clock.wall_s
-        before = self._wait(limit_s, deadline_s)
+        before = self._wait(gate, deadline_s)
         if cold:
             self.clock.flush()
         waited = self.clock.waited_s() if by_wall else 0.0
         if by_wall and not cold:
             call()  # reading the counters has pushed a short call's program out of the L1
-        if before <= limit_s:  # else there is no time left to wait again
-            before = self._wait(limit_s, deadline_s)
+        if before <= gate.limit_s():  # else there is no time left to wait again
+            before = self._wait(gate, deadline_s)
         taken = self._time(call, count, clock, False)
-        self.clock.probe()
-        after = self.gate.probe_s()
-        self.gate.remember(before, after)
+        gate.probe_s()
+        after = gate.probe_s()
+        gate.remember(before, after)
         waited = self.clock.waited_s() - waited if by_wall else 0.0
         return Window(taken, max(before, after), waited / max(taken * count, 1e-9))
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from simsparse.measure.timing import LEAST_KEPT, Timer, Timing, Window, combine, judge, noise_floor
+from simsparse.measure.timing import LEAST_KEPT, HostClock, Timer, Timing, Window, combine, judge, noise_floor
 
 FAST_S, SLOW_S = 5e-6, 7e-6
 
@@ -29,7 +29,7 @@ class FakeClock:
     def waited_s(self) -> float:
         return self.waited
 
-    def probe(self) -> None:
+    def probe(self, cores: int = 1) -> None:  # noqa: ARG002
         self.run(SLOW_S if self.slow(self.now) else FAST_S)
 
     def flush(self) -> None:
@@ -189,3 +189,36 @@ def test_noise_floor_counts_everything() -> None:
     assert noise.median_spread == pytest.approx(0.05)
     assert noise.kept_share == pytest.approx((3 * 16 + 2) / 80)
     assert math.isnan(noise_floor([timing_of(1.0)]).median_spread)
+
+
+@pytest.mark.parametrize(("foreign", "cores"), [((), {2}), (("it",), {1})])
+def test_the_probe_runs_on_all_cores_unless_the_threads_are_another_librarys(
+    foreign: tuple[str, ...], cores: set[int]
+) -> None:
+    clock = FakeClock()
+    probed: set[int] = set()
+    timer = Timer(clock)
+    probe = clock.probe
+    clock.probe = lambda cores=1: (probed.add(cores), probe())[1]  # type: ignore[method-assign]
+    timing = timer.measure({"it": clock.call(1e-3)}, threads=2, foreign=foreign)["it"]
+    assert probed == cores
+    assert timing.gated
+    assert timing.time_s == pytest.approx(1e-3)
+
+
+def test_a_slow_second_core_stops_windows_on_two_threads_only() -> None:
+    clock = FakeClock()
+    timer = Timer(clock)
+    timer.measure({"it": clock.call(1e-3)}, threads=2)  # learns what is fast
+    probe = clock.probe
+    clock.probe = lambda cores=1: clock.run(SLOW_S) if cores == 2 else probe()  # type: ignore[method-assign]
+    assert timer.measure({"it": clock.call(1e-3)})["it"].gated
+    assert not timer.measure({"it": clock.call(1e-3)}, threads=2)["it"].gated
+
+
+def test_the_host_probes_several_cores() -> None:
+    clock = HostClock()
+    clock.probe(2)
+    start = clock.wall_s()
+    clock.probe(2)
+    assert clock.wall_s() > start
