@@ -59,6 +59,7 @@ def read(path: Path) -> Collected:
         gate_s=found["gate_s"],
         samples=[one for one in map(_sample, found["samples"]) if one.case in known],
         together=[one for one in map(_sample, found["together"]) if one.case in known],
+        evicted=[one for one in map(_sample, found["evicted"]) if one.case in known],
     )
 
 
@@ -75,6 +76,7 @@ def fit(paths: Sequence[Path], output: Path | None, *, verbose: bool) -> None:
         limits=reduce(better_host, (one.limits for one in (first, *others))),
         samples=[sample for one in (first, *others) for sample in one.samples],
         together=[sample for one in (first, *others) for sample in one.together],
+        evicted=[sample for one in (first, *others) for sample in one.evicted],
     )
     start = time.perf_counter()
     done = fitted(every)

@@ -48,6 +48,7 @@ class DenseWork:
     inputs_unique: FloatArray
     cold_weights: FloatArray
     cold_activations: FloatArray
+    evicted: FloatArray
 
     def cost(self, machine: CpuRowsParameters, memory: Memory) -> Cost:
         """Every operand passes once; a product of one column streams its weights only."""
@@ -90,7 +91,9 @@ class DenseWork:
                 cold=self.cold_activations,
             ),
         )
-        serial = (costs.launch_cycles + machine.memory.cold_call_cycles * self.cold_activations) * self.first
+        launch = costs.launch_cycles + machine.memory.cold_call_cycles * self.cold_activations
+        refill = memory.refill_cycles(own - weights * self.cold_weights, self.evicted)
+        serial = (launch + refill) * self.first
         core = self._cycles(machine)
         additive = Cost.of(core, packed + streamed + read, written, serial)
         one = overlapped(core, streamed, memory, costs.exposed) + read.cycles + written.cycles
@@ -198,7 +201,7 @@ def _dense_work(
     """
     same = (
         *(product.k, direct, product.n == 1 and not direct, product.value_bytes, faster, *unique),
-        *(product.cold_weights, product.cold_activations),
+        *(product.cold_weights, product.cold_activations, product.evicted),
     )
     table = np.array([(*piece, not place, *same) for place, piece in enumerate(pieces)], np.float64).T
     columns = dict(zip(_PIECE, table, strict=True))
@@ -213,5 +216,5 @@ def _dense_work(
 _PIECE = (
     *("count", "m", "n", "inputs", "own_bytes", "shared_bytes", "first"),
     *("k", "direct", "one_column", "value_bytes", "faster", "weights_unique", "inputs_unique"),
-    *("cold_weights", "cold_activations"),
+    *("cold_weights", "cold_activations", "evicted"),
 )

@@ -90,6 +90,11 @@ class Memory:
         l3 = size * (footprint > self.costs.l2_bytes)
         return [Traffic(*rows) for rows in zip(cycles, dram, size, l3, strict=True)]
 
+    def refill_cycles(self, own_bytes: FloatArray, evicted: FloatArray) -> FloatArray:
+        """What bringing operands back costs, where other layers have evicted them from the L2."""
+        costs = self.costs
+        return evicted * costs.refill_cycles_per_byte * np.minimum(own_bytes, costs.l2_bytes)
+
     def cycles_per_byte(self, footprint: FloatArray) -> FloatArray:
         """Sequential reads of a footprint, interpolated over its logarithm; constant beyond the points."""
         points, cycles = _curve(self.costs.footprint_bytes, self.costs.read_bytes_per_cycle)

@@ -192,6 +192,7 @@ def product_of(task: LayerTask) -> Product:
         row_pieces=layer.conv.out_height * layer.conv.batch if windows and layer.conv else 0,
         threads=machine.units,
         cold_weights=layer.kind.has_weights and dense > cpu_of(machine).memory.cold_above_bytes,
+        evicted=True,
     )
 
 

@@ -60,6 +60,7 @@ class Tiles:
     existing: FloatArray
     cold_weights: FloatArray
     cold_activations: FloatArray
+    evicted: FloatArray
 
 
 AnyTiles = TypeVar("AnyTiles", bound=Tiles)
@@ -134,7 +135,7 @@ def make_tiles(
                     *(streams[chunk], high - low, seen[chunk], streams[chunk] + inputs + outputs),
                     streams[chunk] * (sharers // abreast) + inputs * abreast + outputs * sharers,
                     *(walked <= 1, walked, abreast, neighbours, product.existing),
-                    *(product.cold_weights, product.cold_activations),
+                    *(product.cold_weights, product.cold_activations, product.evicted),
                 )
             )
     columns_of = dict(zip(_PIECE, np.array(pieces, dtype=np.float64).T, strict=True))
@@ -152,7 +153,7 @@ _PIECE = (
     *("stream_bytes", "rows", "visits", "own_bytes"),
     "shared_bytes",
     *("once", "panels", "abreast", "neighbours", "existing"),
-    *("cold_weights", "cold_activations"),
+    *("cold_weights", "cold_activations", "evicted"),
 )
 
 
@@ -209,6 +210,9 @@ def tiles_cost(
     )
     edges = tiles.visits * (costs.split_line * tiles.vectors * tiles.ragged + costs.mask * tiles.tail)
     launch = costs.launch_cycles + machine.memory.cold_call_cycles * tiles.cold_activations
+    launch = launch + memory.refill_cycles(
+        tiles.own_bytes - tiles.stream_bytes * tiles.cold_weights, tiles.evicted
+    )
     serial = launch * (tiles.calls > 0) + costs.call_cycles * np.maximum(tiles.calls - 1, 0)
     additive = Cost.of(pack + edges + core, read + streamed, written, serial)
     beside = overlapped(core, streamed, memory, costs.exposed)

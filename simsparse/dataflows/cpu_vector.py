@@ -51,6 +51,7 @@ class VectorWork:
     output_bytes: FloatArray
     cold_weights: FloatArray
     cold_activations: FloatArray
+    evicted: FloatArray
 
     def far(self, machine: CpuRowsParameters) -> FloatArray:
         """Share of the inputs that the L1 does not hold."""
@@ -84,6 +85,7 @@ class VectorWork:
             ),
         )
         launch = costs.launch_cycles + machine.memory.cold_call_cycles * self.cold_activations
+        launch = launch + memory.refill_cycles(own - self.stream_bytes * self.cold_weights, self.evicted)
         serial = launch * (self.inputs > 0) + costs.input * self.inputs
         cycles = overlapped(core, read, memory, costs.exposed)
         return replace(Cost.of(core, read, written, serial), cycles=cycles + written.cycles)
@@ -232,4 +234,5 @@ def _vector_work(
         output_bytes=product.m * product.n * 4.0 * groups / max(1.0, float(groups.sum())),
         cold_weights=same(product.cold_weights),
         cold_activations=same(product.cold_activations),
+        evicted=same(product.evicted),
     )

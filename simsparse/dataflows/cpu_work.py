@@ -35,6 +35,8 @@ class Product:
     """Whether no cache holds the weights when the layer starts."""
     cold_activations: bool = False
     """Whether no cache holds inputs and outputs either."""
+    evicted: bool = False
+    """Whether other layers ran since the last turn, so that the L2 holds none of the operands."""
 
     @property
     def existing(self) -> float:

@@ -43,6 +43,8 @@ class CoreMemory:
     """Layers of more weight bytes than this (as dense) find none of them in the caches at their next turn."""
     cold_call_cycles: float
     """Cycles that a call takes longer when no cache holds its program either."""
+    refill_cycles_per_byte: float
+    """Cycles per byte of its operands that a layer would still find in the L2, had no others run since."""
     dram_bytes_per_cycle: float
     """What one core alone draws from DRAM."""
     dram_efficiency: float

@@ -10,7 +10,7 @@ from simsparse.load.yaml_tree import Location
 
 Mistake = tuple[Location, str]
 
-_MAY_BE_ZERO = ("cold_above_bytes", "cold_call_cycles")
+_MAY_BE_ZERO = ("cold_above_bytes", "cold_call_cycles", "refill_cycles_per_byte")
 LINE_BYTES = 16
 """No cache, and no part of one that data finds, is smaller: a vector of four floats."""
 

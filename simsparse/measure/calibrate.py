@@ -6,19 +6,21 @@ little it counts in the fit, and one that no gate let through only says that the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 
 import numpy as np
 
+from simsparse.dataflows.cpu_work import layer_cycles
 from simsparse.dataflows.task import WeightOperand
 from simsparse.hardware import CpuRowsParameters
 from simsparse.measure.calibrate_cases import ProductCase, designed_cases, make_mask
 from simsparse.measure.calibrate_collect import Collected, Progress, collect, combined
 from simsparse.measure.calibrate_file import host_memory, machine_text
-from simsparse.measure.calibrate_fit import Measured, Scale, by_kernel, fit_machine
+from simsparse.measure.calibrate_fit import Measured, Scale, by_kernel, case_work, fit_machine
 from simsparse.measure.calibrate_limits import HostCpu, HostLimits
+from simsparse.measure.calibrate_timing import Sample
 from simsparse.measure.fit_priors import prior_parameters
 from simsparse.measure.timing import Noise, noise_floor
 from simsparse.plan import FloatArray
@@ -64,6 +66,7 @@ def fitted(collected: Collected) -> Calibration:
     parameters = fit_machine(start, scale, measured)
     if collected.together:
         parameters = _with_threads(parameters, scale, by_kernel(parameters, collected.together, operand))
+    parameters = _with_refill(parameters, scale, collected.evicted, operand)
     noise = noise_floor([sample.timing for sample in every])
     errors = _errors(measured, parameters, scale)
     return Calibration(
@@ -148,3 +151,27 @@ def _with_threads(
     if not gated.any():
         return machine
     return replace(machine, thread_launch_cycles=max(0.0, float(np.median(missing[gated]))))
+
+
+def _with_refill(
+    machine: CpuRowsParameters,
+    scale: Scale,
+    samples: Sequence[Sample],
+    operand: Callable[[ProductCase], WeightOperand],
+) -> CpuRowsParameters:
+    """The cycles per byte that products take longer when their operands have left the L2: the median."""
+    found = []
+    for warm, gone in zip(samples[::2], samples[1::2], strict=True):
+        if warm.timing.gated and gone.timing.gated:
+            work = case_work(machine, warm.case, operand(warm.case), warm.kernel, evicted=True)
+            without, with_one = (
+                float(layer_cycles(work, one, scale.memory(one, 1))[0])
+                for one in (_refilling(machine, 0.0), _refilling(machine, 1.0))
+            )
+            longer = (gone.timing.time_s - warm.timing.time_s) * scale.clock_hz
+            found.append(longer / (with_one - without))
+    return _refilling(machine, max(0.0, float(np.median(found)))) if found else machine
+
+
+def _refilling(machine: CpuRowsParameters, cycles_per_byte: float) -> CpuRowsParameters:
+    return replace(machine, memory=replace(machine.memory, refill_cycles_per_byte=cycles_per_byte))

@@ -6,6 +6,7 @@ may be prolonged on a disturbed machine only as far as the time left allows for 
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -19,6 +20,9 @@ PASSES = 2
 _THREAD_CASES = 8
 _THREADS_S = 3.0
 """Time left for the cases on all threads."""
+_EVICTED_CASES = 8
+_EVICTED_S = 2.0
+"""Time left for the cases that other layers ran before."""
 
 Progress = Callable[[str, float], None]
 """Told what is being done and the share of the work that is behind."""
@@ -34,6 +38,8 @@ class Collected:
     samples: Sequence[Sample]
     together: Sequence[Sample]
     """Timings on all threads; none where there is one."""
+    evicted: Sequence[Sample]
+    """Timings of some cases whose operands were no longer in the L2; each follows the same one warm."""
 
 
 def collect(*, budget_s: float, progress: Progress = lambda *_: None) -> Collected:
@@ -46,7 +52,7 @@ def collect(*, budget_s: float, progress: Progress = lambda *_: None) -> Collect
     )
     limits = measure_host(timer, cpu.threads)
     threads_s = _THREADS_S if cpu.threads > 1 else 0.0
-    samples = list(_passes(timer, until - _LIMITS_S - threads_s, progress))
+    samples = list(_passes(timer, until - _LIMITS_S - _EVICTED_S - threads_s, progress))
     timer.patience_s = _MOST_PATIENCE_S
     return Collected(
         cpu=cpu,
@@ -54,6 +60,7 @@ def collect(*, budget_s: float, progress: Progress = lambda *_: None) -> Collect
         gate_s=timer.gate.limit_s(),
         samples=samples,
         together=_together(timer, cpu.threads) if cpu.threads > 1 else (),
+        evicted=_evicted(timer, cpu.cache_bytes[2]),
     )
 
 
@@ -110,6 +117,21 @@ def _together(timer: Timer, threads: int) -> list[Sample]:
         ready = make_ready(case, seed, threads)
         sparse = {name: ready.calls[name] for name in ("csr", "grouped")}
         samples += time_case(timer, replace(ready, calls=sparse), threads=threads)
+    return samples
+
+
+def _evicted(timer: Timer, l2_bytes: int) -> list[Sample]:
+    """Products of about the size of the L2, warm and after other things went through it."""
+    timer.patience_s = _EVICTED_S / (8 * _EVICTED_CASES)
+    fitting = (pair for pair in enumerate(designed_cases()) if 0.3 < pair[1].dense_bytes / l2_bytes < 6)
+    samples: list[Sample] = []
+    for seed, case in itertools.islice((pair for pair in fitting if pair[1].n > 8), _EVICTED_CASES):
+        ready = make_ready(case, seed)
+        calls = {name: ready.calls[name] for name in ("csr", "dense")}
+        warm, gone = timer.measure(calls), timer.measure(calls, evicted=True)
+        for name in calls:
+            for timing in (warm[name], gone[name]):
+                samples.append(Sample(case=case, kernel=name, threads=1, cold=False, timing=timing))
     return samples
 
 

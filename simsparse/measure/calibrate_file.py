@@ -40,6 +40,7 @@ def host_memory(cpu: HostCpu, limits: HostLimits) -> CoreMemory:
         l3_written_bytes=0.27 * l3,
         cold_above_bytes=3e6,
         cold_call_cycles=2e5,
+        refill_cycles_per_byte=0.3,
         dram_bytes_per_cycle=limits.one.dram_bytes_per_s / limits.clock_hz,
         dram_efficiency=1.0,
     )

@@ -49,9 +49,17 @@ class Measured:
         return layer_cycles(self.work, machine, memory) / scale.clock_hz
 
 
-def product_of(case: ProductCase, threads: int, *, cold: bool) -> Product:
+def product_of(case: ProductCase, threads: int, *, cold: bool, evicted: bool = False) -> Product:
     """The case as the model takes it."""
-    return Product(m=case.m, k=case.k, n=case.n, threads=threads, cold_weights=cold, cold_activations=cold)
+    return Product(
+        m=case.m,
+        k=case.k,
+        n=case.n,
+        threads=threads,
+        cold_weights=cold,
+        cold_activations=cold,
+        evicted=evicted,
+    )
 
 
 def case_work(
@@ -62,12 +70,13 @@ def case_work(
     *,
     threads: int = 1,
     cold: bool = False,
+    evicted: bool = False,
 ) -> Work:
     """What a kernel does in a case."""
     return make_work(
         kernel,
         machine,
-        product_of(case, threads, cold=cold),
+        product_of(case, threads, cold=cold, evicted=evicted),
         weights,
         keep=2,
         block_rows=block_rows(case),

@@ -268,7 +268,9 @@ def _layers(
     medians, spreads = np.median(every, axis=0), _spreads(every)
     products = {bound.step.node.name: bound.step.op.product for bound in network.steps}
     formats = {name: product.format for name, product in products.items() if product is not None}
-    predicted = predict(machine, source, masks, formats, formats) if machine is not None else {}
+    nodes = [bound.step.node for bound in network.steps]
+    residuals = {node.name for node in nodes if node.epilogue.residual}
+    predicted = predict(machine, source, masks, formats, residuals) if machine is not None else {}
     found = []
     for bound, time_s, spread in zip(network.steps, medians, spreads, strict=True):
         node, product = bound.step.node, bound.step.op.product

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from simsparse.errors import SimsparseError
 from simsparse.hardware import HardwareModel
+from simsparse.measure.predict import read_seconds
 from simsparse.simulate import simulate_layer
 
 if TYPE_CHECKING:
@@ -35,13 +36,16 @@ def predict(
     source: Source,
     masks: LayerMasks,
     formats: Mapping[str, str],
-    names: Iterable[str],
+    residuals: Collection[str] = (),
 ) -> dict[str, float]:
-    """Seconds of the operators ``names`` in the ``formats`` they ran in, as far as it can predict them."""
+    """Seconds of the operators in the ``formats`` they ran in, as far as it can predict them.
+
+    Those in ``residuals`` also add a tensor of the shape of their output.
+    """
     layers = {layer.name: layer for layer in source.workload.layers}
     known: dict[tuple[str, str], float | None] = {}
     times: dict[str, float] = {}
-    for name in names:
+    for name in formats:
         layer = layers.get(source.layer_of(name))
         if layer is None:
             continue
@@ -54,5 +58,6 @@ def predict(
                 known[key] = None
         time_s = known[key]
         if time_s is not None:
-            times[name] = time_s
+            added = 4 * layer.m * layer.n if name in residuals else 0
+            times[name] = time_s + read_seconds(machine, added)
     return times

@@ -13,7 +13,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from simsparse.dataflows.cpu_memory import cpu_of, memory_of
+import numpy as np
+
+from simsparse.dataflows.cpu_memory import Stream, cpu_of, memory_of
 from simsparse.dataflows.cpu_rows import make_work
 from simsparse.dataflows.cpu_work import Product, Work, join, layer_cycles
 from simsparse.dataflows.task import WeightOperand
@@ -112,6 +114,21 @@ def predict(machine: HardwareModel, candidates: Sequence[Candidate]) -> list[flo
 
 def _work(machine: CpuRowsParameters, one: Candidate) -> Work:
     return make_work(one.kernel, machine, one.product, one.weights, keep=one.keep, block_rows=one.block_rows)
+
+
+def read_seconds(machine: HardwareModel, size_bytes: float) -> float:
+    """Seconds to read what the last cache holds, as sequential as outputs are, on all cores; 0 on no CPU.
+
+    A kernel that adds a residual reads it beside its outputs, which wait for it.
+    """
+    if not isinstance(machine.dataflow, CpuRowsParameters):
+        return 0.0
+    memory = memory_of(machine, machine.units)
+    share = np.array([size_bytes / machine.units])
+    whole = np.array([float(size_bytes)])
+    (traffic,) = memory.streams(Stream(size=share, weights=(1.0, 1.0), footprint=3 * share, shared=3 * whole))
+    cycles = traffic.cycles + traffic.dram * memory.channel_cycles_per_byte
+    return float(cycles[0]) / machine.clock_hz
 
 
 def fastest(times_s: Mapping[str, float]) -> str:

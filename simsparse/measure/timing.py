@@ -12,8 +12,8 @@ in a network; beside threads of another library it would be in their way, and ru
 all cores the median of the windows counts, else the lower quartile. A case is measured in two passes apart
 in time: the fastest that the gate let through counts, and how far these lie apart is the noise floor.
 
-The cache state is part of a time: *warm* means the same call came right before, *cold* that a buffer twice
-the size of the last cache was read in between.
+The cache state is part of a time: *warm* means the same call came right before, *evicted* that a buffer twice
+the size of the L2 was read in between, *cold* one twice the size of the last cache.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ import numpy as np
 
 from simsparse.kernels.host_loops import sum_window, window_buffer
 from simsparse.kernels.spmm_threads import threads_at_most
+from simsparse.packed.host import host_caches
 from simsparse.packed.threads import on_threads
 
 TOLERANCE, TOLERANCE_TOGETHER = 1.08, 1.15
@@ -71,6 +72,9 @@ class Clock(Protocol):
     def flush(self) -> None:
         """Read so much that no cache holds what was there before."""
 
+    def evict(self) -> None:
+        """Read so much that the caches of one core do not hold it."""
+
     def sleep(self, seconds: float) -> None:
         """Let others run."""
 
@@ -83,6 +87,7 @@ class HostClock:
         self._together: dict[int, tuple[object, ...]] = {}
         self._turns = 64
         self._far = window_buffer(2 * last_cache_bytes())
+        self._own_bytes = 2 * host_caches().l2_bytes
         sum_window(self._values, PROBE_BYTES // 8, 1)
         best = min(self._one_probe() for _ in range(200))
         self._turns = max(1, round(self._turns * probe_s / best))
@@ -120,6 +125,9 @@ class HostClock:
 
     def flush(self) -> None:
         sum_window(self._far, 2 * last_cache_bytes() // 8, 1)
+
+    def evict(self) -> None:
+        sum_window(self._far, min(self._own_bytes, 2 * last_cache_bytes()) // 8, 1)
 
     def sleep(self, seconds: float) -> None:
         time.sleep(seconds)
@@ -234,19 +242,21 @@ class Timer:
         *,
         threads: int = 1,
         cold: bool = False,
+        evicted: bool = False,
         foreign: Collection[str] = (),
     ) -> dict[str, Timing]:
         """One pass over competitors: each gets ``rounds`` bursts, in turn.
 
         Those named in ``foreign`` run on threads of another library than Numba's.
         """
+        before = self.clock.flush if cold else self.clock.evict if evicted else None
         seen: dict[str, list[Window]] = {name: [] for name in calls}
         gates = {name: self._gate_of(1 if name in foreign else threads) for name in calls}
         for _ in range(self.rounds):
             for name, call in calls.items():
                 if threads > 1:
                     self.settle()
-                seen[name] += self._burst(call, gates[name], threads, cold)
+                seen[name] += self._burst(call, gates[name], threads, before)
         found = {}
         for name, windows in seen.items():
             gate = gates[name]
@@ -268,18 +278,18 @@ class Timer:
             if self.clock.cpu_s() - cpu < 0.2 * (self.clock.wall_s() - wall):
                 return
 
-    def _burst(self, call: Call, gate: Gate, threads: int, cold: bool) -> list[Window]:
+    def _burst(self, call: Call, gate: Gate, threads: int, before: Call | None) -> list[Window]:
         """Windows of one competitor for the length of a burst, or longer if few of them count."""
-        per_call = min(self._time(call, 1, self.clock.wall_s, cold) for _ in range(1 if cold else 2))
+        per_call = min(self._time(call, 1, self.clock.wall_s, before) for _ in range(1 if before else 2))
         by_cpu = threads == 1 and per_call >= CPU_CLOCK_FROM_S
-        count = 1 if cold or per_call >= SHORT_WINDOW_S else math.ceil(SHORT_WINDOW_S / max(per_call, 1e-7))
+        count = 1 if before or per_call >= SHORT_WINDOW_S else math.ceil(SHORT_WINDOW_S / max(per_call, 1e-7))
         clock = self.clock.cpu_s if by_cpu else self.clock.wall_s
         limit = gate.limit_s()
         windows: list[Window] = []
         start, kept = self.clock.wall_s(), 0
         deadline = start + self.patience_s
         while True:
-            window = self._window(call, count, clock, cold, gate, deadline)
+            window = self._window(call, count, clock, before, gate, deadline)
             windows.append(window)
             kept += window.counts(limit)
             now = self.clock.wall_s()
@@ -299,29 +309,29 @@ class Timer:
         call: Call,
         count: int,
         clock: Callable[[], float],
-        cold: bool,
+        before: Call | None,
         gate: Gate,
         deadline_s: float,
     ) -> Window:
         by_wall = clock == self.clock.wall_s
-        before = self._wait(gate, deadline_s)
-        if cold:
-            self.clock.flush()
+        probed = self._wait(gate, deadline_s)
+        if before:
+            before()
         waited = self.clock.waited_s() if by_wall else 0.0
-        if by_wall and not cold:
+        if by_wall and not before:
             call()  # reading the counters has pushed a short call's program out of the L1
-        if before <= gate.limit_s():  # else there is no time left to wait again
-            before = self._wait(gate, deadline_s)
-        taken = self._time(call, count, clock, False)
+        if probed <= gate.limit_s():  # else there is no time left to wait again
+            probed = self._wait(gate, deadline_s)
+        taken = self._time(call, count, clock, None)
         gate.probe_s()
         after = gate.probe_s()
-        gate.remember(before, after)
+        gate.remember(probed, after)
         waited = self.clock.waited_s() - waited if by_wall else 0.0
-        return Window(taken, max(before, after), waited / max(taken * count, 1e-9))
+        return Window(taken, max(probed, after), waited / max(taken * count, 1e-9))
 
-    def _time(self, call: Call, count: int, clock: Callable[[], float], cold: bool) -> float:
-        if cold:
-            self.clock.flush()
+    def _time(self, call: Call, count: int, clock: Callable[[], float], before: Call | None) -> float:
+        if before:
+            before()
         start = clock()
         for _ in range(count):
             call()

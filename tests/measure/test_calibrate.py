@@ -12,15 +12,17 @@ import pytest
 from simsparse.cli import run
 from simsparse.cli.steps import lines
 from simsparse.dataflows.cpu_memory import cpu_of
+from simsparse.dataflows.cpu_work import layer_cycles
 from simsparse.dataflows.task import WeightOperand
 from simsparse.errors import FileError
 from simsparse.load import catalog
 from simsparse.load.catalog import load_hardware
 from simsparse.measure import calibrate as calibration
-from simsparse.measure.calibrate_cases import COLD_FROM_BYTES, designed_cases, make_mask
-from simsparse.measure.calibrate_collect import combined
+from simsparse.measure.calibrate import operands
+from simsparse.measure.calibrate_cases import COLD_FROM_BYTES, ProductCase, designed_cases, make_mask
+from simsparse.measure.calibrate_collect import Collected, combined
 from simsparse.measure.calibrate_file import host_memory, machine_text, write_machine
-from simsparse.measure.calibrate_fit import Measured, Scale, by_kernel, fit_machine, scatter
+from simsparse.measure.calibrate_fit import Measured, Scale, by_kernel, case_work, fit_machine, scatter
 from simsparse.measure.calibrate_limits import HostCpu, HostLimits, better_host, host_cpu, read_curve
 from simsparse.measure.calibrate_timing import Sample, kernels_for, make_ready
 from simsparse.measure.fit import SCATTER
@@ -123,6 +125,42 @@ def test_the_constants_behind_made_up_times_are_found() -> None:
     fitted = fit_machine(start, scale, made)  # type: ignore[arg-type]
     assert _worst(made, start, scale) > 0.15
     assert _worst(made, fitted, scale) < 0.05
+
+
+def test_threads_and_eviction_are_found_beside_the_kernels() -> None:
+    truth = parameters()
+    truth = dataclasses.replace(
+        truth,  # type: ignore[type-var]
+        thread_launch_cycles=40e3,
+        memory=dataclasses.replace(truth.memory, refill_cycles_per_byte=0.2),  # type: ignore[attr-defined]
+    )
+    scale = Scale(clock_hz=3e9, dram_bytes_per_s=30e9)
+    cases = [case for case in designed_cases() if case.n > 8][:10]
+    operand = operands()
+
+    def timed(case: ProductCase, kernel: str, *, threads: int = 1, evicted: bool = False) -> Sample:
+        work = case_work(truth, case, operand(case), kernel, threads=threads, evicted=evicted)  # type: ignore[arg-type]
+        cycles = layer_cycles(work, truth, scale.memory(truth, threads))  # type: ignore[arg-type]
+        return Sample(
+            case=case, kernel=kernel, threads=threads, cold=False, timing=timing(float(cycles[0]) / 3e9)
+        )
+
+    def disturbed(sample: Sample) -> Sample:
+        return dataclasses.replace(sample, timing=timing(3 * sample.timing.time_s, gated=False))
+
+    apart = [timed(case, "csr", evicted=gone) for case in cases for gone in (False, True)]
+    together = [timed(case, "csr", threads=2) for case in cases]
+    collected = Collected(
+        cpu=CPU,
+        limits=LIMITS,
+        gate_s=5e-6,
+        samples=[timed(case, kernel) for case in cases for kernel in ("csr", "dense")],
+        together=[*together, *map(disturbed, together[:4])],
+        evicted=[*apart, apart[0], disturbed(apart[1])],
+    )
+    found = calibration.fitted(collected).parameters
+    assert found.thread_launch_cycles == pytest.approx(40e3, rel=0.05)
+    assert found.memory.refill_cycles_per_byte == pytest.approx(0.2, rel=0.05)
 
 
 def _worst(measured: dict[str, Measured], machine: object, scale: Scale) -> float:

@@ -28,6 +28,7 @@ from simsparse.measure.predict import (
     fastest,
     predict,
     predict_kernels,
+    read_seconds,
 )
 from simsparse.measure.timing import Timing
 
@@ -53,6 +54,32 @@ def test_together_is_what_one_by_one_gives(shapes: list[tuple[int, int, int]], t
         alone += [*predict_kernels(EPYC, product, weights, kernels).values()]
         asked += [Candidate(product=product, weights=weights, kernel=kernel) for kernel in kernels]
     assert predict(EPYC, asked) == pytest.approx(alone)
+
+
+def test_a_residual_costs_what_its_bytes_take() -> None:
+    sizes = np.array([0, 1e4, 1e5, 1e6, 1e7, 1e9])
+    times = np.array([read_seconds(EPYC, size) for size in sizes])
+    assert times[0] == 0
+    assert np.all(np.diff(times) > 0)
+    dram = EPYC.memory[0].bandwidth_bytes_per_s
+    assert dram is not None
+    assert times[-1] >= 1e9 / dram * 0.99
+    assert read_seconds(load_hardware("eie"), 1e6) == 0
+
+
+@given(evicted=st.booleans(), n=st.sampled_from([1, 3, 40]), threads=st.integers(1, 2))
+@settings(max_examples=20, deadline=None)
+def test_what_others_evicted_costs_at_most_the_l2(evicted: bool, n: int, threads: int) -> None:
+    memory = dataclasses.replace(EPYC.dataflow.memory, refill_cycles_per_byte=0.25)  # type: ignore[union-attr]
+    machine = dataclasses.replace(EPYC, dataflow=dataclasses.replace(EPYC.dataflow, memory=memory))  # type: ignore[type-var]
+    kernels = competing_kernels(n)
+    product = Product(m=96, k=90, n=n, threads=threads)
+    warm = predict_kernels(machine, product, operand(96, 90), kernels)
+    gone = predict_kernels(machine, dataclasses.replace(product, evicted=evicted), operand(96, 90), kernels)
+    for kernel in kernels:
+        longer = (gone[kernel] - warm[kernel]) * machine.clock_hz
+        assert (longer > 0) == evicted
+        assert longer <= 0.25 * memory.l2_bytes
 
 
 def test_sparser_weights_and_warm_caches_take_less() -> None:

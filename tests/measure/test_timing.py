@@ -18,7 +18,7 @@ class FakeClock:
     def __init__(self, slow: Callable[[float], bool] = lambda _: False) -> None:
         self.now = self.cpu = self.waited = 0.0
         self.slow = slow
-        self.flushes = 0
+        self.flushes = self.evictions = 0
 
     def wall_s(self) -> float:
         return self.now
@@ -35,6 +35,10 @@ class FakeClock:
     def flush(self) -> None:
         self.flushes += 1
         self.run(5e-3)
+
+    def evict(self) -> None:
+        self.evictions += 1
+        self.run(1e-4)
 
     def sleep(self, seconds: float) -> None:
         self.now += seconds
@@ -132,6 +136,20 @@ def test_cold_flushes_before_every_call_and_does_not_time_it() -> None:
 
     timing = one(clock, call, cold=True)
     assert clock.flushes == calls
+    assert timing.time_s == pytest.approx(20e-6, rel=1e-6)
+
+
+def test_evicted_goes_through_one_cores_caches_before_every_call() -> None:
+    clock = FakeClock()
+    calls = 0
+
+    def call() -> None:
+        nonlocal calls
+        calls += 1
+        clock.run(20e-6)
+
+    timing = one(clock, call, evicted=True)
+    assert (clock.flushes, clock.evictions) == (0, calls)
     assert timing.time_s == pytest.approx(20e-6, rel=1e-6)
 
 
