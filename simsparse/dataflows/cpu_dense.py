@@ -36,6 +36,8 @@ class DenseWork:
     """Elements of X that pass through the caches."""
     first: FloatArray
     """1 on the first piece of a layer."""
+    more: FloatArray
+    """Threads of the layer besides the first."""
     direct: FloatArray
     """1 where a convolution is summed up directly, without a matrix product."""
     one_column: FloatArray
@@ -91,7 +93,9 @@ class DenseWork:
                 cold=self.cold_activations,
             ),
         )
+        further = np.where(self.direct > 0, machine.thread_launch_cycles, costs.thread_launch_cycles)
         launch = costs.launch_cycles + machine.memory.cold_call_cycles * self.cold_activations
+        launch = launch + self.more * further
         refill = memory.refill_cycles(own - weights * self.cold_weights, self.evicted)
         serial = (launch + refill) * self.first
         core = self._cycles(machine)
@@ -133,6 +137,10 @@ def dense_work(
     """The blocks of a dense product on its threads, in the grid that finishes first."""
     if direct:
         return _direct(machine, product, faster)
+    macs = product.m * product.k * product.n / product.groups
+    costs = machine.dense
+    if macs <= (costs.one_thread_vector_macs if product.n == 1 else costs.one_thread_macs):
+        product = replace(product, threads=min(product.threads, product.groups))
     whole = product.groups >= product.threads
     units = 1 if whole else product.threads // product.groups
     rows = product.m // product.groups
@@ -200,7 +208,15 @@ def _dense_work(
     In plain numbers, and made arrays at once: one prediction has to be fast.
     """
     same = (
-        *(product.k, direct, product.n == 1 and not direct, product.value_bytes, faster, *unique),
+        *(
+            len(pieces) - 1,
+            product.k,
+            direct,
+            product.n == 1 and not direct,
+            product.value_bytes,
+            faster,
+            *unique,
+        ),
         *(product.cold_weights, product.cold_activations, product.evicted),
     )
     table = np.array([(*piece, not place, *same) for place, piece in enumerate(pieces)], np.float64).T
@@ -215,6 +231,6 @@ def _dense_work(
 
 _PIECE = (
     *("count", "m", "n", "inputs", "own_bytes", "shared_bytes", "first"),
-    *("k", "direct", "one_column", "value_bytes", "faster", "weights_unique", "inputs_unique"),
+    *("more", "k", "direct", "one_column", "value_bytes", "faster", "weights_unique", "inputs_unique"),
     *("cold_weights", "cold_activations", "evicted"),
 )

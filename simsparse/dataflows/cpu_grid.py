@@ -23,7 +23,7 @@ def work_plan(task: LayerTask, work: Work, threads: int) -> tuple[Plan, Cost]:
     parameters, memory = cpu_of(machine), memory_of(machine, threads)
     cost = work.cost(parameters, memory)
     piece, times = _tiles(work, threads)
-    launch = float(cost.serial.sum()) + (threads - 1) * parameters.thread_launch_cycles
+    launch = float(cost.serial.sum())
 
     def of_tiles(values: FloatArray) -> FloatArray:
         return np.broadcast_to(values, work.count.shape)[piece] * times

@@ -210,6 +210,7 @@ def tiles_cost(
     )
     edges = tiles.visits * (costs.split_line * tiles.vectors * tiles.ragged + costs.mask * tiles.tail)
     launch = costs.launch_cycles + machine.memory.cold_call_cycles * tiles.cold_activations
+    launch = launch + (memory.threads - 1) * machine.thread_launch_cycles
     launch = launch + memory.refill_cycles(
         tiles.own_bytes - tiles.stream_bytes * tiles.cold_weights, tiles.evicted
     )

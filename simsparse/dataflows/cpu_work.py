@@ -60,7 +60,7 @@ class Cost:
     l2: FloatArray
     l3: FloatArray
     serial: FloatArray
-    """Cycles of launching, on the first piece of a layer."""
+    """Cycles of launching, of all threads, on the first piece of a layer."""
 
     @classmethod
     def of(cls, core: FloatArray, read: Traffic, written: Traffic, serial: FloatArray) -> Cost:
@@ -135,8 +135,5 @@ def layer_cycles(work: Work, machine: CpuRowsParameters, memory: Memory) -> Floa
         return np.bincount(work.layer, taken + cost.serial, layers).astype(np.float64)
     slot = work.layer * memory.threads + work.thread
     threads = np.bincount(slot, taken, layers * memory.threads).reshape(layers, -1)
-    launch = (
-        np.bincount(work.layer, cost.serial, layers) + (memory.threads - 1) * machine.thread_launch_cycles
-    )
-    slowest: FloatArray = threads.max(axis=1) + launch
+    slowest: FloatArray = threads.max(axis=1) + np.bincount(work.layer, cost.serial, layers)
     return slowest

@@ -193,6 +193,11 @@ class DenseCosts:
     """A BLAS sgemm: cycles per (m, k) for 16, 8, 4, 2 and 1 columns, packed and not."""
 
     launch_cycles: float
+    thread_launch_cycles: float
+    """Cycles that each further thread adds."""
+    one_thread_macs: float
+    one_thread_vector_macs: float
+    """Products up to this many MACs, and those of one column, run on one thread."""
     columns: Five
     small_columns: Five
     small_macs: float
@@ -222,7 +227,7 @@ class CpuRowsParameters:
 
     family: Literal["cpu-rows"] = "cpu-rows"
     thread_launch_cycles: float
-    """Cycles that each further thread adds to starting and joining a layer."""
+    """Cycles that each further thread adds to starting and joining a layer, if not on BLAS."""
     memory: CoreMemory
     panel: PanelCosts
     csr: CsrCosts

@@ -139,18 +139,33 @@ def operands() -> Callable[[ProductCase], WeightOperand]:
 def _with_threads(
     machine: CpuRowsParameters, scale: Scale, measured: Mapping[str, Measured]
 ) -> CpuRowsParameters:
-    """The cycles per further thread that small products miss: the median of those not disturbed."""
-    bare = replace(machine, thread_launch_cycles=0.0)
-    missing = np.concatenate(
-        [
-            (one.time_s - one.predicted_s(bare, scale)) * scale.clock_hz / (one.samples[0].threads - 1)
-            for one in measured.values()
-        ]
+    """The cycles per further thread that small products miss: the medians of those not disturbed."""
+    bare = _launching(machine, 0.0, 0.0)
+    ours = _missing(bare, scale, [one for one in measured.values() if one.kernel != "dense"])
+    blas = _missing(bare, scale, [one for one in measured.values() if one.kernel == "dense"])
+    return _launching(
+        machine,
+        machine.thread_launch_cycles if ours is None else ours,
+        machine.dense.thread_launch_cycles if blas is None else blas,
     )
-    gated = np.array([sample.timing.gated for one in measured.values() for sample in one.samples])
-    if not gated.any():
-        return machine
-    return replace(machine, thread_launch_cycles=max(0.0, float(np.median(missing[gated]))))
+
+
+def _launching(machine: CpuRowsParameters, ours: float, blas: float) -> CpuRowsParameters:
+    dense = replace(machine.dense, thread_launch_cycles=blas)
+    return replace(machine, thread_launch_cycles=ours, dense=dense)
+
+
+def _missing(machine: CpuRowsParameters, scale: Scale, measured: Sequence[Measured]) -> float | None:
+    """Cycles per further thread that the model lacks, if any timing was not disturbed."""
+    found = [
+        (time_s - expected_s) * scale.clock_hz / (sample.threads - 1)
+        for one in measured
+        for sample, time_s, expected_s in zip(
+            one.samples, one.time_s, one.predicted_s(machine, scale), strict=True
+        )
+        if sample.timing.gated
+    ]
+    return max(0.0, float(np.median(found))) if found else None
 
 
 def _with_refill(

@@ -106,18 +106,19 @@ def states(case: ProductCase) -> tuple[bool, ...]:
 
 
 def _together(timer: Timer, threads: int) -> list[Sample]:
-    """The smallest products on all threads: what starting and joining them adds.
-
-    Without BLAS, whose threads spin for a tenth of a second after each call and would be waited for.
-    """
-    timer.patience_s = _THREADS_S / (4 * _THREAD_CASES)
-    wide = [pair for pair in enumerate(designed_cases()) if pair[1].n > 8]
+    """The smallest products that BLAS shares out, on all threads: what starting and joining them adds."""
+    timer.patience_s = _THREADS_S / (6 * _THREAD_CASES)
+    wide = [(_macs(case), seed, case) for seed, case in enumerate(designed_cases()) if case.n > 8]
     samples: list[Sample] = []
-    for seed, case in sorted(wide, key=lambda pair: pair[1].m * pair[1].k * pair[1].n)[:_THREAD_CASES]:
+    for _, seed, case in sorted(one for one in wide if one[0] > 2**18)[:_THREAD_CASES]:
         ready = make_ready(case, seed, threads)
-        sparse = {name: ready.calls[name] for name in ("csr", "grouped")}
-        samples += time_case(timer, replace(ready, calls=sparse), threads=threads)
+        calls = {name: ready.calls[name] for name in ("csr", "grouped", "dense")}
+        samples += time_case(timer, replace(ready, calls=calls), threads=threads)
     return samples
+
+
+def _macs(case: ProductCase) -> int:
+    return case.m * case.k * case.n
 
 
 def _evicted(timer: Timer, l2_bytes: int) -> list[Sample]:

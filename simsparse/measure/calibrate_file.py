@@ -15,6 +15,7 @@ from simsparse.measure.calibrate_limits import HostCpu, HostLimits, read_curve
 _MEASURED, _FITTED = ("calibrate", "verified"), ("calibrate-fit", "fitted")
 _SYSTEM = ("operating-system", "verified")
 _UNPACKED = ("vnm", "coo", "csc", "ell", "sell", "hbitmask", "rle4", "rle5", "delta", "dia")
+_OPENBLAS = ("OpenBLAS, interface/gemm.c and gemv.c: 65536 x 4 and 2304 x 4 multiply-adds", "assumed")
 _INDEX_BITS = "32-bit indices and row pointers, as CPU libraries store them"
 _ENERGY = {
     "core": ("cycle", 500.0, "half a nanojoule per core and cycle; not measured"),
@@ -112,6 +113,8 @@ def _dataflow(parameters: CpuRowsParameters) -> dict[str, Any]:
         "cold_above_bytes": ("a network of some such layers does not fit the caches", "assumed"),
         "dram_efficiency": ("the bandwidth is a measured one", "derived"),
         "small_macs": ("products that OpenBLAS does not pack, where its build knows them", "assumed"),
+        "one_thread_macs": _OPENBLAS,
+        "one_thread_vector_macs": _OPENBLAS,
         "direct_vector": ("two loads per multiply, half of them misaligned", "assumed"),
         "direct_below_rows": ("fewer rows than a register block of sgemm", "assumed"),
         "wide_step": ("no choice of a kernel asks for it", "assumed"),

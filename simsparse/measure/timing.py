@@ -8,9 +8,10 @@ process. Calls over 150 µs are timed in CPU time of the process, which leaves o
 (and would show work that a competitor hands to other threads); shorter ones, and everything on more than one
 thread, in wall time, and such a window does not count if a thread of ours had to wait for a processor
 meanwhile. On several threads the probe runs on all of them, which also wakes them, as the layer before does
-in a network; beside threads of another library it would be in their way, and runs on one core. Where it sees
-all cores the median of the windows counts, else the lower quartile. A case is measured in two passes apart
-in time: the fastest that the gate let through counts, and how far these lie apart is the noise floor.
+in a network; beside threads of another library it would be in their way, and runs on one core. On one thread
+the median of the windows counts, on more the lower quartile: that all cores are left alone for a whole window
+is rare. A case is measured in two passes apart in time: the fastest that the gate let through counts, and how
+far these lie apart is the noise floor.
 
 The cache state is part of a time: *warm* means the same call came right before, *evicted* that a buffer twice
 the size of the L2 was read in between, *cold* one twice the size of the last cache.
@@ -257,11 +258,8 @@ class Timer:
                 if threads > 1:
                     self.settle()
                 seen[name] += self._burst(call, gates[name], threads, before)
-        found = {}
-        for name, windows in seen.items():
-            gate = gates[name]
-            found[name] = judge(windows, gate.limit_s(), 0.5 if gate.cores == threads else 0.25)
-        return found
+        share = 0.5 if threads == 1 else 0.25
+        return {name: judge(windows, gates[name].limit_s(), share) for name, windows in seen.items()}
 
     def _gate_of(self, cores: int) -> Gate:
         if cores not in self._gates:

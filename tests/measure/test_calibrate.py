@@ -132,6 +132,7 @@ def test_threads_and_eviction_are_found_beside_the_kernels() -> None:
     truth = dataclasses.replace(
         truth,  # type: ignore[type-var]
         thread_launch_cycles=40e3,
+        dense=dataclasses.replace(truth.dense, thread_launch_cycles=9e3),  # type: ignore[attr-defined]
         memory=dataclasses.replace(truth.memory, refill_cycles_per_byte=0.2),  # type: ignore[attr-defined]
     )
     scale = Scale(clock_hz=3e9, dram_bytes_per_s=30e9)
@@ -149,7 +150,7 @@ def test_threads_and_eviction_are_found_beside_the_kernels() -> None:
         return dataclasses.replace(sample, timing=timing(3 * sample.timing.time_s, gated=False))
 
     apart = [timed(case, "csr", evicted=gone) for case in cases for gone in (False, True)]
-    together = [timed(case, "csr", threads=2) for case in cases]
+    together = [timed(case, kernel, threads=2) for case in cases for kernel in ("csr", "dense")]
     collected = Collected(
         cpu=CPU,
         limits=LIMITS,
@@ -160,6 +161,7 @@ def test_threads_and_eviction_are_found_beside_the_kernels() -> None:
     )
     found = calibration.fitted(collected).parameters
     assert found.thread_launch_cycles == pytest.approx(40e3, rel=0.05)
+    assert found.dense.thread_launch_cycles == pytest.approx(9e3, rel=0.1)
     assert found.memory.refill_cycles_per_byte == pytest.approx(0.2, rel=0.05)
 
 

@@ -82,6 +82,20 @@ def test_what_others_evicted_costs_at_most_the_l2(evicted: bool, n: int, threads
         assert longer <= 0.25 * memory.l2_bytes
 
 
+def test_small_dense_products_stay_on_one_thread() -> None:
+    for m, k, n in ((64, 64, 64), (96, 96, 1)):
+        times = [
+            predict_kernels(EPYC, Product(m=m, k=k, n=n, threads=threads), operand(m, k), ("dense",))["dense"]
+            for threads in (1, 2)
+        ]
+        assert times[0] == pytest.approx(times[1], rel=0.02)
+    large = [
+        predict_kernels(EPYC, Product(m=1024, k=1024, n=64, threads=threads), operand(64, 64), ("dense",))
+        for threads in (1, 2)
+    ]
+    assert large[1]["dense"] < 0.7 * large[0]["dense"]
+
+
 def test_sparser_weights_and_warm_caches_take_less() -> None:
     product = Product(m=1024, k=1024, n=128)
     times = [
