@@ -1,6 +1,13 @@
-"""An image sorted into four by whether its rows and columns are even: stride 2 becomes stride 1 in each.
+"""Stride 2 taken out of an image in one pass over it, so that products read consecutive floats.
 
-One pass over X; gathering every second float instead takes three times a copy for each tap.
+Windows see an image sorted into four by whether its rows and columns are even: stride 2 is stride 1 in each.
+A 1x1 convolution needs only one of the four. Gathering every second float instead takes three times a copy,
+for each tap.
+
+Rows are read and written in whole vectors: what is too much the next row overwrites, or nobody reads.
+
+Limit. A pair of vectors is two loads, four shuffles and two stores: 4 cycles for 64 bytes of x, no less than
+L3 takes to bring them.
 """
 
 from __future__ import annotations
@@ -8,24 +15,58 @@ from __future__ import annotations
 from typing import Any
 
 from simsparse.kernels._jit import kernel
-from simsparse.kernels.conv_depthwise import split_row
 from simsparse.kernels.conv_flat import Floats
-from simsparse.kernels.simd_ops import compile_apart
+from simsparse.kernels.conv_simd import evens, odds
+from simsparse.kernels.simd_emit import inner
+from simsparse.kernels.simd_memory import load, load_first, store
+from simsparse.kernels.simd_ops import compile_apart, floats
 from simsparse.kernels.simd_scalar import address_of
 
 
+@inner
+def read_pair(two: Any, source: int, end: int) -> Any:
+    """A pair of vectors, as much of it as there is before ``end``."""
+    amount = (end - source) // 4
+    return load(two, source) if amount >= floats(two) else load_first(two, source, amount)
+
+
 @kernel
-def split_images(two: Any, x: Floats, parts: Floats, height: int, width: int, part: int) -> None:
-    """x (batch, channels, height · width) to ``parts`` (batch, channels, 4 · part).
+def split_image(two: Any, x: Floats, parts: Floats, height: int, width: int, part: int) -> None:
+    """One image x (channels, height · width) to ``parts`` (channels, 4 · part).
 
     A part has rows of (width + 1) / 2 floats and room for one more vector pair behind them.
     """
     compile_apart()
     row_bytes = 4 * ((width + 1) // 2)
-    for item in range(x.shape[0]):
-        for channel in range(x.shape[1]):
-            source = address_of(x) + item * x.strides[0] + channel * x.strides[1]
-            target = address_of(parts) + item * parts.strides[0] + channel * parts.strides[1]
-            for row in range(height):
-                even = target + 8 * part * (row % 2) + row // 2 * row_bytes
-                split_row(two, source + 4 * row * width, even, even + 4 * part, width)
+    end = address_of(x) + (x.shape[0] - 1) * x.strides[0] + 4 * x.shape[1]
+    for channel in range(x.shape[0]):
+        source = address_of(x) + channel * x.strides[0]
+        target = address_of(parts) + channel * parts.strides[0]
+        for row in range(height):
+            even = target + 8 * part * (row % 2) + row // 2 * row_bytes
+            for column in range(0, width, floats(two)):
+                pair = read_pair(two, source + 4 * column, end)
+                store(even + 2 * column, evens(pair))
+                store(even + 4 * part + 2 * column, odds(pair))
+            source += 4 * width
+
+
+@kernel
+def sample_image(two: Any, x: Floats, y: Floats, height: int, width: int, down: int, step: int) -> None:
+    """Every ``down``-th row and ``step``-th column (1 or 2) of one image x (channels, height · width).
+
+    y (channels, pixels) is dense, with room for one more vector pair behind it.
+    """
+    compile_apart()
+    row_bytes, target = 4 * ((width + step - 1) // step), address_of(y)
+    end = address_of(x) + (x.shape[0] - 1) * x.strides[0] + 4 * x.shape[1]
+    for channel in range(x.shape[0]):
+        source = address_of(x) + channel * x.strides[0]
+        for row in range(0, height, down):
+            for column in range(0, width, floats(two)):
+                pair = read_pair(two, source + 4 * (row * width + column), end)
+                if step == 1:
+                    store(target + 4 * column, pair)
+                else:
+                    store(target + 2 * column, evens(pair))
+            target += row_bytes

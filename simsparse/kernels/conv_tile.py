@@ -7,7 +7,11 @@ constant, loaded under a mask, as cheap as a copy. Stride 2 becomes that too whe
 image first. Everything else gathers by a table of element numbers, about three times slower.
 
 Tables are per tap and position, the same for all channels and images: taps go outside, so that a tap's masks
-stay in registers while the channels of the block go by.
+stay in registers while some channels go by, as many as stay in L1 for the next tap.
+
+Limit. A vector is one load, of which half straddle two lines, and one store: 1 cycle in L1. But a tile of a
+whole K is larger, so that each line of it comes from L2 and goes there: 2 cycles per vector more. Smaller
+blocks of K would read and write Y more often, which takes longer.
 """
 
 from __future__ import annotations
@@ -28,6 +32,9 @@ WINDOW_FIELDS = ("taps", "lanes", "positions", "shifts", "masks", "numbers", "ra
 ``ragged``: (taps, positions / lanes + 1) int32, how many masks of a tap before this one leave lanes out.
 """
 
+CHANNELS = 32
+"""At a time: with 3x3 taps they take 6 to 14 lines each."""
+
 
 @apart
 def fill_window(
@@ -42,28 +49,33 @@ def fill_window(
     shifts, masks, numbers = peek_i64(window + 24), peek_i64(window + 32), peek_i64(window + 40)
     ragged = peek_i64(window + 48)
     step, vectors = floats(w) * 4, floats(w) // lanes
-    for tap in range(taps):
-        channel, last = (done - tap + taps - 1) // taps, (done + rows - tap + taps - 1) // taps
-        target = tile + (channel * taps + tap - done) * step
-        source = image + channel * plane
-        before = ragged + 4 * ((tap * (positions + lanes) + start) // lanes)
-        if shifts != 0 and peek_i32(before) == peek_i32(before + 4 * vectors):
+    first, first_tap = done // taps, done % taps
+    last, last_tap = (done + rows) // taps, (done + rows) % taps
+    for low in range(first, last + 1, CHANNELS):
+        for tap in range(taps):
+            channel, end = low, min(low + CHANNELS, last + (tap < last_tap))
+            if low == first and tap < first_tap:
+                channel += 1
+            target = tile + (channel * taps + tap - done) * step
+            source = image + channel * plane
+            if shifts == 0:
+                kept = lanes_where(w, masks + 2 * ((tap * positions + start) // lanes))
+                picked = numbers + 4 * (tap * positions + start)
+                for _ in range(channel, end):
+                    store(target, gather_where(source, picked, kept))
+                    source += plane
+                    target += taps * step
+                continue
             source += 4 * start + peek_i64(shifts + 8 * tap)
-            for _ in range(channel, last):
-                store(target, load(w, source))
-                source += plane
-                target += taps * step
-            continue
-        kept = lanes_where(w, masks + 2 * ((tap * positions + start) // lanes))
-        if shifts != 0:
-            source += 4 * start + peek_i64(shifts + 8 * tap)
-            for _ in range(channel, last):
-                store(target, load_where(source, kept))
-                source += plane
-                target += taps * step
-        else:
-            picked = numbers + 4 * (tap * positions + start)
-            for _ in range(channel, last):
-                store(target, gather_where(source, picked, kept))
-                source += plane
-                target += taps * step
+            before = ragged + 4 * ((tap * (positions + lanes) + start) // lanes)
+            if peek_i32(before) == peek_i32(before + 4 * vectors):
+                for _ in range(channel, end):
+                    store(target, load(w, source))
+                    source += plane
+                    target += taps * step
+            else:
+                kept = lanes_where(w, masks + 2 * ((tap * positions + start) // lanes))
+                for _ in range(channel, end):
+                    store(target, load_where(source, kept))
+                    source += plane
+                    target += taps * step

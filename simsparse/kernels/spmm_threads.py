@@ -14,7 +14,7 @@ from numba import prange
 from numpy.typing import NDArray
 
 from simsparse.kernels._jit import threaded_kernel
-from simsparse.kernels.spmm_run import Floats, Weights, share
+from simsparse.kernels.spmm_run import share
 
 _config: Any = numba.config
 
@@ -37,21 +37,16 @@ def shares(
     table: NDArray[np.int64],
     panels: tuple[int, int],
     offset: int,
-    weights: Weights,
-    window: int,
-    x: Floats,
-    y: Floats,
-    tiles: Floats,
-    bias: Floats,
-    residual: Floats,
-    activation: int,
+    tiles: int,
+    step: int,
+    record: int,
 ) -> None:
     """One share per thread, a row of the ``table``, each with its own tile; narrow ones start at ``offset``.
 
-    ``panels`` are the wide and the narrow ones of one item of the batch.
+    ``panels`` are the wide and the narrow ones of one item of the batch; tiles are ``step`` bytes apart.
     """
     for t in prange(table.shape[0]):
         s = table[t]
-        with_tile = (weights, window, x, y, tiles[t], bias, residual, activation)
-        share(form, wide, s[0], s[1], panels[0], 0, s[4], *with_tile)
-        share(form, narrow, s[2], s[3], panels[1], offset, s[4], *with_tile)
+        tile = tiles + t * step
+        share(form, wide, s[0], s[1], panels[0], 0, s[4], tile, record)
+        share(form, narrow, s[2], s[3], panels[1], offset, s[4], tile, record)

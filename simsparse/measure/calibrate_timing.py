@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,11 +20,15 @@ from simsparse.packed import prepare
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ReadyCase:
-    """A case with its mask (m, k) and a call for each kernel that multiplies it."""
+    """A case with its mask (m, k) and a call for each kernel that multiplies it, bound as a network binds it.
+
+    All write to ``out`` (m, n).
+    """
 
     case: ProductCase
     mask: NDArray[np.bool_]
     calls: dict[str, Call]
+    out: NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -64,8 +67,8 @@ def make_ready(case: ProductCase, seed: int, threads: int = 1) -> ReadyCase:
         if kernel == "gemv-bsr":
             stored = encode(weights, make_format(f"bsr:{block_rows(case)}x1"), mask)
         packed = prepare(stored, n_columns=case.n, threads=threads, kernel=kernel)
-        calls[kernel] = partial(packed.multiply, x, y)
-    return ReadyCase(case=case, mask=mask, calls=calls)
+        calls[kernel] = packed.bind(x, y)
+    return ReadyCase(case=case, mask=mask, calls=calls, out=y)
 
 
 @functools.cache

@@ -30,9 +30,8 @@ from simsparse.measure.op import Array, Kind, Op, Setting, in_order
 from simsparse.measure.ops import build_op
 from simsparse.measure.ops_product import Kernels, build_product
 from simsparse.measure.plan import Plan, Step, make_plan
-from simsparse.packed.arrays import address
+from simsparse.packed.arrays import huge_pages
 
-HUGE_PAGE = 2**21
 _PASSES = (fold_constants, join_activations, find_products, join_attention, fold_batch_norms, join_epilogues)
 
 Watch = Callable[[str, Array], None]
@@ -216,7 +215,7 @@ def _build(setting: Setting, kernels: Kernels) -> Op:
 
 def _materialise(plan: Plan, graph: Graph) -> dict[str, Any]:
     """The real array of every tensor that has one, views included."""
-    block = _block(plan.block_bytes)
+    block = huge_pages(plan.block_bytes)
     values: dict[str, Any] = {}
     makers = {name: step for step in plan.steps for name in step.outputs if name}
     for name, tensor in plan.tensors.items():
@@ -234,17 +233,6 @@ def _materialise(plan: Plan, graph: Graph) -> dict[str, Any]:
             part = block[tensor.place.offset : tensor.place.offset + tensor.array.nbytes]
             values[name] = in_order(part.view(tensor.array.dtype), tensor.array.shape, tensor.order)
     return values
-
-
-def _block(size: int) -> NDArray[np.uint8]:
-    """Memory that fills whole huge pages: rows of a tensor lie pages apart, too many for the TLB otherwise.
-
-    NumPy asks the system for huge pages from 4 MiB on.
-    """
-    pages = max(2, -(-size // HUGE_PAGE))
-    room = np.empty((pages + 1) * HUGE_PAGE, np.uint8)
-    start = -address(room) % HUGE_PAGE
-    return room[start : start + pages * HUGE_PAGE]
 
 
 def is_alias(step: Step, plan: Plan) -> bool:

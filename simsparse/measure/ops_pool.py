@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
@@ -20,10 +21,10 @@ def _max_pool(setting: Setting) -> Op | None:
     from simsparse.kernels.net_pool import max_pool
     from simsparse.kernels.simd import width
 
-    one = width(1)
+    one, two = width(1), width(2)
 
     def run(inputs: Sequence[Array], out: Array) -> None:
-        max_pool(one, _planes(inputs[0]), _planes(out), *window)
+        max_pool(one, two, _planes(inputs[0]), _planes(out), *window)
 
     return Op(kind=Kind.BUFFER, run=run, needs={0: Layout.ROWS})
 
@@ -79,12 +80,20 @@ def _mean(setting: Setting) -> Op | None:
     x = setting.inputs[0] if setting.inputs else None
     if x is None or not setting.is_float() or x.ndim < 3 or x.size == 0:
         return None
-    axes = tuple(range(2, x.ndim))
+    return _means(x.shape[2:])
+
+
+def _means(over: tuple[int, ...]) -> Op:
+    """Means of the last axes, of sizes ``over``."""
+    from simsparse.kernels.net_pool import mean_rows
+    from simsparse.kernels.simd import width
+
+    two, size = width(2), math.prod(over)
 
     def run(inputs: Sequence[Array], out: Array) -> None:
-        np.mean(inputs[0], axis=axes, keepdims=True, out=out)
+        mean_rows(two, inputs[0].reshape(-1, size), out.reshape(-1))
 
-    return Op(kind=Kind.BUFFER, run=run)
+    return Op(kind=Kind.BUFFER, run=run, needs={0: Layout.ROWS})
 
 
 def _reduce(function: Callable[..., object]) -> Build:
@@ -100,6 +109,8 @@ def _reduce(function: Callable[..., object]) -> Build:
             axes = tuple(int(axis) for axis in given.ravel())
         if not axes and setting.node.attributes.get("noop_with_empty_axes", 0):
             return None
+        if function is np.mean and _are_last(axes, x):
+            return _means(x.shape[x.ndim - len(axes) :])
         keep = bool(setting.node.attributes.get("keepdims", 1))
 
         def run(inputs: Sequence[Array], out: Array) -> None:
@@ -108,6 +119,13 @@ def _reduce(function: Callable[..., object]) -> Build:
         return Op(kind=Kind.BUFFER, run=run)
 
     return build
+
+
+def _are_last(axes: Sequence[int], x: Array) -> bool:
+    """Whether what is reduced lies together in memory, some numbers of it."""
+    first = x.ndim - len(axes)
+    found = sorted(axis % x.ndim for axis in axes)
+    return bool(axes) and found == [*range(first, x.ndim)] and x.flags.c_contiguous
 
 
 POOLS: Mapping[str, Build] = MappingProxyType(

@@ -118,12 +118,7 @@ def _bind_linear(setting: Setting, encoded: Encoded, threads: int, asked: str) -
 
     def bind(inputs: Sequence[Array], out: Array) -> Call:
         beside = columns(inputs[1], m) if len(inputs) > 1 else None
-        x, y = columns(inputs[0], k), columns(out, m)
-
-        def call() -> None:
-            packed.multiply(x, out=y, residual=beside)
-
-        return call
+        return packed.bind(columns(inputs[0], k), columns(out, m), beside)
 
     rank = len(setting.out_shape)
     order = None if left or rank == 0 else (rank - 1, *range(rank - 1))

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 LINE_BYTES = 64
+HUGE_PAGE = 2**21
 
 
 def aligned(size: int, dtype: DTypeLike, *, padding: int = 0) -> NDArray[Any]:
@@ -18,6 +19,18 @@ def aligned(size: int, dtype: DTypeLike, *, padding: int = 0) -> NDArray[Any]:
     whole = room[start : start + (size + padding) * element.itemsize].view(element)
     whole[size:] = 0
     return whole[:size]
+
+
+def huge_pages(size: int) -> NDArray[np.uint8]:
+    """``size`` uninitialised bytes, rounded up to huge pages.
+
+    Rows of a tensor lie pages apart, too many for the TLB otherwise. NumPy asks the system for huge pages
+    from 4 MiB on; what is not touched takes no memory.
+    """
+    pages = max(2, -(-size // HUGE_PAGE))
+    room = np.empty((pages + 1) * HUGE_PAGE, np.uint8)
+    start = -address(room) % HUGE_PAGE
+    return room[start : start + pages * HUGE_PAGE]
 
 
 def address(array: NDArray[Any]) -> int:

@@ -14,8 +14,16 @@ from simsparse.formats.base import Encoded
 from simsparse.formats.product import CompressedRows
 from simsparse.ir import ConvShape
 from simsparse.packed.choose import choose
-from simsparse.packed.conv_split import Split
-from simsparse.packed.conv_window import Window, is_flat, is_pointwise, is_split, window_of
+from simsparse.packed.conv_split import WithoutStride
+from simsparse.packed.conv_window import (
+    Window,
+    is_flat,
+    is_pointwise,
+    is_sampled,
+    is_split,
+    sampled,
+    window_of,
+)
 from simsparse.packed.request import Floats, Ready, Request
 from simsparse.packed.tiled import Tiled, blocking_of
 from simsparse.packed.tiled_pack import pack_tiled
@@ -67,8 +75,9 @@ class Pointwise:
     def bind(
         self, x: Floats, y: Floats, bias: Floats | None, residual: Floats | None, activation: int
     ) -> Callable[[], None]:
-        run = self.ready.run_batch if isinstance(self.ready, Tiled) else self.run
-        return functools.partial(run, x, y, bias, residual, activation)
+        if isinstance(self.ready, Tiled):
+            return self.ready.bind(x, y, bias, residual, activation)
+        return functools.partial(self.run, x, y, bias, residual, activation)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -77,7 +86,6 @@ class Windowed:
 
     tiled: Tiled
     window: Window
-    split: Split | None = None
 
     @property
     def stored_bytes(self) -> int:
@@ -86,16 +94,39 @@ class Windowed:
     def run(
         self, x: Floats, y: Floats, bias: Floats | None, residual: Floats | None, activation: int
     ) -> None:
-        if self.split is None:
-            self.tiled.run_batch(x, y, bias, residual, activation, self.window.address)
-        else:
-            with self.split.parts(x) as parts:
-                self.tiled.run_batch(parts, y, bias, residual, activation, self.window.address)
+        self.tiled.run_batch(x, y, bias, residual, activation, self.window.address)
 
     def bind(
         self, x: Floats, y: Floats, bias: Floats | None, residual: Floats | None, activation: int
     ) -> Callable[[], None]:
-        return functools.partial(self.run, x, y, bias, residual, activation)
+        window = self.window
+        return self.tiled.bind(x, y, bias, residual, activation, window.address, keep=window)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Strided:
+    """A convolution of images whose stride was taken out."""
+
+    without: WithoutStride
+    images: Images
+
+    @property
+    def stored_bytes(self) -> int:
+        return self.images.stored_bytes
+
+    def run(
+        self, x: Floats, y: Floats, bias: Floats | None, residual: Floats | None, activation: int
+    ) -> None:
+        self.bind(x, y, bias, residual, activation)()
+
+    def bind(
+        self, x: Floats, y: Floats, bias: Floats | None, residual: Floats | None, activation: int
+    ) -> Callable[[], None]:
+        def bind_image(item: int, found: Floats) -> Callable[[], None]:
+            beside = None if residual is None else residual[item : item + 1]
+            return self.images.bind(found, y[item : item + 1], bias, beside, activation)
+
+        return self.without.bind(x, bind_image)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -146,6 +177,9 @@ def pack_conv(
             f"prepare_conv: expected weights that float32 holds, got {encoded.dtype} "
             "(convert them with weights.astype(np.float32))"
         )
+    if is_sampled(conv):
+        name, images, notes = pack_conv(encoded, sampled(conv), groups, threads, wanted)
+        return name, Strided(without=WithoutStride(conv=conv), images=images), notes
     if is_pointwise(conv) and groups == 1 and wanted != "direct":
         from simsparse.packed.preparation import pack_product
 
@@ -186,11 +220,11 @@ def _windowed(
 ) -> tuple[str, Images, tuple[str, ...]]:
     name = wanted or best_tiled(request)
     window = window_of(conv)
-    split = Split(conv=conv) if is_split(conv) else None
-    parts = [
-        Windowed(tiled=_tiled(request, rows, name), window=window, split=split)
-        for rows in _row_groups(request, groups)
+    parts: list[Images] = [
+        Windowed(tiled=_tiled(request, rows, name), window=window) for rows in _row_groups(request, groups)
     ]
+    if is_split(conv):
+        parts = [Strided(without=WithoutStride(conv=conv), images=part) for part in parts]
     return name, parts[0] if groups == 1 else Grouped(parts=tuple(parts)), ()
 
 

@@ -1,11 +1,10 @@
-"""Images sorted by even and odd rows and columns, in memory that calls share by turns."""
+"""Images with stride 2 taken out, one at a time, in memory that all layers share by turns."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,46 +12,71 @@ from numba.core import types as _types
 from numpy.typing import NDArray
 
 from simsparse.ir import ConvShape
-from simsparse.kernels.conv_split import split_images
-from simsparse.kernels.simd import Width, width
-from simsparse.packed.arrays import aligned
-from simsparse.packed.conv_window import part_floats
+from simsparse.kernels.conv_split import sample_image, split_image
+from simsparse.kernels.simd import LANES, Width, chosen_isa, width
+from simsparse.packed.arrays import huge_pages
+from simsparse.packed.conv_window import is_split, part_floats
 from simsparse.packed.request import Floats
 from simsparse.packed.threads import width_type
 
 types: Any = _types
+_spare: list[NDArray[np.float32]] = []
+"""Memory of earlier calls: new pages cost more than the pass. List operations are atomic."""
+
+BindImage = Callable[[int, Floats], Callable[[], None]]
+"""``bind(item, found)``: what is done with one image, (1, channels, floats) as it was rearranged."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Split:
-    """Splits images for ``conv``; ``spare`` keeps memory of earlier calls: new pages cost more."""
+class WithoutStride:
+    """Rearranges images for ``conv``: into four parts for a window, into the pixels that are used for 1x1."""
 
     conv: ConvShape
-    spare: list[NDArray[np.float32]] = field(default_factory=list)
 
-    @contextmanager
-    def parts(self, x: Floats) -> Iterator[Floats]:
-        """(batch, channels, 4 parts) of images (batch, channels, pixels)."""
-        part = part_floats(self.conv)
-        size = x.shape[0] * x.shape[1] * 4 * part
-        try:
-            room = self.spare.pop()
-        except IndexError:
-            room = aligned(size, np.float32)
-        if room.size < size:
-            room = aligned(size, np.float32)
-        found = room[:size].reshape(x.shape[0], x.shape[1], 4 * part)
-        two = width(2)
-        _compiled(two)(two, x, found, self.conv.in_height, self.conv.in_width, part)
-        yield found
-        self.spare.append(room)
+    @property
+    def channel_floats(self) -> int:
+        """Of one channel, rearranged."""
+        conv = self.conv
+        return 4 * part_floats(conv) if is_split(conv) else conv.out_height * conv.out_width
+
+    def bind(self, x: Floats, bind_image: BindImage) -> Callable[[], None]:
+        """A call that rearranges images x (batch, channels, pixels) one by one, each for its product.
+
+        Memory is borrowed for a call; products are bound again only where it is other memory than the last.
+        """
+        channels, conv = x.shape[1], self.conv
+        size = channels * self.channel_floats
+        rearrange = _compiled(is_split(conv), width(2))
+        places = (part_floats(conv),) if is_split(conv) else conv.stride
+        last: list[Any] = [None, ()]
+
+        def run() -> None:
+            room = _borrow(size + 2 * LANES[chosen_isa()])
+            found = room[:size].reshape(1, channels, -1)
+            if last[0] is not room:
+                last[:] = room, [bind_image(item, found) for item in range(x.shape[0])]
+            for image, call in zip(x, last[1], strict=True):
+                rearrange(width(2), image, found[0], conv.in_height, conv.in_width, *places)
+                call()
+            _spare.append(room)
+
+        return run
+
+
+def _borrow(size: int) -> NDArray[np.float32]:
+    """Memory that no other call uses; what is too small is forgotten."""
+    try:
+        room = _spare.pop()
+    except IndexError:
+        room = None
+    return room if room is not None and room.size >= size else huge_pages(4 * size).view(np.float32)
 
 
 @functools.cache
-def _compiled(two: Width) -> Callable[..., None]:
-    dispatcher: Any = split_images
-    batch, integer = types.Array(types.float32, 3, "A"), types.int64
+def _compiled(split: bool, two: Width) -> Callable[..., None]:
+    dispatcher: Any = split_image if split else sample_image
+    image, integer = types.Array(types.float32, 2, "A"), types.int64
     entry: Callable[..., None] = dispatcher.compile(
-        (width_type(two), batch, batch, integer, integer, integer)
+        (width_type(two), image, image, *[integer] * (3 if split else 4))
     )
     return entry

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -99,6 +99,17 @@ def is_split(conv: ConvShape) -> bool:
         and conv.out_width == -(-conv.in_width // 2)
         and (conv.kernel_height, conv.kernel_width) != (1, 1)
     )
+
+
+def is_sampled(conv: ConvShape) -> bool:
+    """Whether the im2col matrix is the image without some of its rows and every second column at most."""
+    taps, stride = (conv.kernel_height, conv.kernel_width), conv.stride
+    return taps == (1, 1) and stride != (1, 1) and stride[1] <= 2 and not any(conv.padding)
+
+
+def sampled(conv: ConvShape) -> ConvShape:
+    """The convolution of the pixels that ``conv`` uses, ``is_sampled``."""
+    return replace(conv, in_height=conv.out_height, in_width=conv.out_width, stride=(1, 1))
 
 
 def part_floats(conv: ConvShape) -> int:

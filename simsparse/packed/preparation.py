@@ -10,7 +10,9 @@
 
 from __future__ import annotations
 
+import functools
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -93,6 +95,36 @@ class Packed:
         if out is not None:
             return out
         return y[:, 0] if single else y
+
+    def bind(self, x: Floats, out: Floats, residual: Floats | None = None) -> Callable[[], None]:
+        """``multiply`` with these very arrays, checked once; one call of it at a time.
+
+        Raises
+        ------
+        ShapeError, FormatError
+            As ``multiply`` does.
+        """
+        operand = self._operand(x)
+        single = operand.ndim == 1
+        columns = operand[:, None] if single else operand
+        shape = (self.shape[0], columns.shape[1])
+        dtype = self._result_dtype(operand.dtype)
+        beside = None if residual is None else _matrix(residual, "residual", shape, dtype, single)
+        y = _matrix(out, "out", shape, dtype, single)
+        in_place = operand is x and all(_by_rows(array) is array for array in (columns, y, beside))
+        if not in_place or not shape[1] or _overlap(y, columns, beside):
+
+            def multiply() -> None:
+                self.multiply(x, out, residual)
+
+            return multiply
+        from simsparse.packed.tiled import Tiled
+
+        activation = ACTIVATIONS[self.activation]
+        if isinstance(self.ready, Tiled):
+            residuals = None if beside is None else beside[None]
+            return self.ready.bind(columns[None], y[None], self.bias, residuals, activation)
+        return functools.partial(self.ready.run, columns, y, self.bias, beside, activation)
 
     def _operand(self, x: ArrayLike) -> NDArray[Any]:
         operand = np.asarray(x)

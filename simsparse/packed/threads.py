@@ -14,8 +14,7 @@ from simsparse.kernels.simd import Width, WidthType
 from simsparse.kernels.spmm_form import Form, FormType
 
 types: Any = _types
-_INT, _FLOAT = types.int64, types.float32
-_BATCH, _VECTOR = types.Array(_FLOAT, 3, "A"), types.Array(_FLOAT, 1, "C")
+_INT = types.int64
 
 
 @functools.cache
@@ -25,7 +24,7 @@ def compiled(form: str, width: Width) -> Callable[..., None]:
     A dispatcher would look at the type of every argument again in every call, which takes 30 microseconds.
     """
     dispatcher: Any = spmm_run.share
-    types_of = (FormType(form), width_type(width), *[_INT] * 5, *_operands(1))
+    types_of = (FormType(form), width_type(width), *[_INT] * 7)
     entry: Callable[..., None] = dispatcher.compile(types_of)
     return entry
 
@@ -37,7 +36,7 @@ def compiled_threads(form: str, wide: Width, narrow: Width) -> Callable[..., Non
 
     dispatcher: Any = spmm_threads.shares
     table, pair = types.Array(_INT, 2, "C"), types.UniTuple(_INT, 2)
-    signature = (FormType(form), width_type(wide), width_type(narrow), table, pair, _INT, *_operands(2))
+    signature = (FormType(form), width_type(wide), width_type(narrow), table, pair, *[_INT] * 4)
     entry: Callable[..., None] = dispatcher.compile(signature)
     return entry
 
@@ -45,12 +44,6 @@ def compiled_threads(form: str, wide: Width, narrow: Width) -> Callable[..., Non
 def width_type(width: Width) -> WidthType:
     """The Numba type of a width."""
     return WidthType(width.lanes, width.count, width.isa)
-
-
-def _operands(dimensions: int) -> tuple[Any, ...]:
-    """Weights, window, X, Y, one tile or one per thread, bias, residual, activation."""
-    tile = types.Array(_FLOAT, dimensions, "C")
-    return (types.UniTuple(_INT, 7), _INT, _BATCH, _BATCH, tile, _VECTOR, _BATCH, _INT)
 
 
 def run_shares(form: str, threads: int, arguments: tuple[Any, ...]) -> None:

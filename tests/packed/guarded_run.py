@@ -44,7 +44,7 @@ def check(kernel, n, at_end):
         name: guarded(getattr(packed.ready, name), at_end=at_end)
         for name in ("spans", "rows", "counts", "columns", "values")
     }
-    ready = dataclasses.replace(packed.ready, **fields, spare=[])
+    ready = dataclasses.replace(packed.ready, **fields)
     packed = dataclasses.replace(packed, ready=ready)
     x = guarded(np.random.default_rng(0).standard_normal((300, n)).astype(np.float32), at_end=at_end)
     out = guarded(np.zeros((67, n), np.float32), at_end=at_end)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from simsparse.errors import FormatError, ShapeError
 from simsparse.formats import encode, make_format
 from simsparse.packed import prepare
 from tests.packed.product_cases import COLUMNS, SHAPES, bound, formats_for, masks, product, weights
@@ -171,3 +172,46 @@ def test_relu_and_gelu_keep_nan():
         y = prepare(encode(w, "csr"), 3, kernel="csr", activation=activation) @ x
         assert np.isnan(y[:, 0]).all()
         assert (y[:, 1] == np.inf).all()
+
+
+@pytest.mark.parametrize("kernel", [*KERNELS, "dense", "gemv-csr", "portable"])
+def test_a_bound_product_is_multiply_with_what_its_arrays_hold_then(kernel):
+    mask = masks(67, 300)["half"]
+    w = weights(mask)
+    packed = prepare(encode(w, "csr", mask), 17, kernel=kernel, bias=inputs(67, 1)[:, 0], activation="relu")
+    wide = np.zeros((300, 34), np.float32)
+    for x in (np.zeros((300, 17), np.float32), wide[:, 3:20], wide[:, ::2], np.zeros(300, np.float32)):
+        shape = (67, *x.shape[1:])
+        out, beside = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
+        calls = packed.bind(x, out), packed.bind(x, out, beside)
+        for seed in (5, 6):
+            x[...] = inputs(300, 17, seed)[:, : x[0].size].reshape(x.shape)
+            beside[...] = inputs(67, 17, seed)[:, : x[0].size].reshape(shape)
+            for call, residual in zip(calls, (None, beside), strict=True):
+                expected = packed.multiply(x, residual=residual)
+                call()
+                assert np.array_equal(out, expected)
+
+
+def test_a_bound_product_checks_its_arrays_and_may_write_its_input():
+    mask = masks(67, 67)["half"]
+    w, x = weights(mask), inputs(67, 17)
+    packed = prepare(encode(w, "csr", mask), 17, kernel="csr")
+    expected = packed @ x
+    with pytest.raises(ShapeError, match=r"expected out of shape \(67, 17\)"):
+        packed.bind(x, np.zeros((67, 16), np.float32))
+    with pytest.raises(FormatError, match="residual of float32"):
+        packed.bind(x, x, np.zeros((67, 17)))
+    packed.bind(x, x)()
+    assert np.array_equal(x, expected)
+
+
+def test_products_of_many_sizes_share_scratch():
+    cases = []
+    for m, k, n in ((67, 300, 130), (8, 16, 3), (67, 600, 17)):
+        mask = masks(m, k)["half"]
+        w, x = weights(mask), inputs(k, n)
+        cases.append((prepare(encode(w, "csr", mask), n, kernel="csr"), x))
+    expected = [packed @ x for packed, x in cases]
+    for _ in range(3):
+        assert all(np.array_equal(packed @ x, y) for (packed, x), y in zip(cases, expected, strict=True))
