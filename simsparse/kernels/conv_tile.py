@@ -51,7 +51,7 @@ def fill_window(
     step, vectors = floats(w) * 4, floats(w) // lanes
     first, first_tap = done // taps, done % taps
     last, last_tap = (done + rows) // taps, (done + rows) % taps
-    for low in range(first, last + 1, CHANNELS):
+    for low in range(first, last + (last_tap > 0), CHANNELS):
         for tap in range(taps):
             channel, end = low, min(low + CHANNELS, last + (tap < last_tap))
             if low == first and tap < first_tap:

@@ -14,6 +14,7 @@ from onnx import helper
 from simsparse.kernels.net_attention import attend, spare_floats
 from simsparse.kernels.net_entry import entry
 from simsparse.kernels.net_norm import normalise_columns, normalise_rows
+from simsparse.kernels.net_pool import max_pool, mean_rows
 from simsparse.kernels.net_softmax import softmax_rows
 from simsparse.kernels.net_transpose import transpose
 from simsparse.kernels.simd import width
@@ -22,6 +23,7 @@ from simsparse.measure.op import in_order, order_of
 from tests.measure.networks import assert_like_oracle, draw, write_model
 
 make = helper.make_node
+Pair = tuple[int, int]
 QUICK = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 UNARY: dict[str, dict[str, Any]] = {
@@ -81,6 +83,66 @@ def test_pooling(tmp_path: Path, kind: str, kernel: int, stride: int, pads: int,
     ]
     path = write_model(tmp_path / "m.onnx", nodes, {"x": (2, 3, 13, 21)}, ["y", "z", "n", "p"], {})
     assert_like_oracle(path, {"x": draw((2, 3, 13, 21))})
+
+
+@settings(QUICK, max_examples=100)
+@given(
+    planes=st.integers(1, 3),
+    size=st.tuples(st.integers(1, 13), st.integers(1, 40)),
+    window=st.tuples(*[st.integers(1, 4)] * 2),
+    stride=st.tuples(*[st.integers(1, 4)] * 2),
+    dilation=st.tuples(*[st.integers(1, 3)] * 2),
+    data=st.data(),
+)
+def test_max_pool_kernel(
+    planes: int, size: Pair, window: Pair, stride: Pair, dilation: Pair, data: st.DataObject
+) -> None:
+    """Windows may lie in the padding and hang over the end; NaN is left out."""
+    before = (data.draw(st.integers(0, window[0])), data.draw(st.integers(0, window[1])))
+    out = (data.draw(st.integers(1, 9)), data.draw(st.integers(1, 30)))
+    x = draw((planes, *size), data.draw(st.integers(0, 99)))
+    x[np.abs(x) < 0.2] = np.nan
+    taps = [
+        np.arange(out[a])[:, None] * stride[a] - before[a] + np.arange(window[a]) * dilation[a]
+        for a in (0, 1)
+    ]
+    inside = [(tap >= 0) & (tap < length) for tap, length in zip(taps, size, strict=True)]
+    rows, columns = (np.where(kept, tap, 0) for kept, tap in zip(inside, taps, strict=True))
+    seen = x[:, rows[:, None, :, None], columns[None, :, None, :]]
+    seen[:, ~(inside[0][:, None, :, None] & inside[1][None, :, None, :])] = np.nan
+    y = np.empty((planes, *out), np.float32)
+    max_pool(width(1), width(2), x, y, window, stride, before, dilation)
+    assert np.array_equal(y, np.fmax.reduce(seen, axis=(3, 4), initial=-np.inf))
+
+
+@QUICK
+@given(rows=st.integers(1, 5), n=st.integers(1, 3000), seed=st.integers(0, 99))
+def test_mean_kernel(rows: int, n: int, seed: int) -> None:
+    x, y = draw((rows, n), seed) + np.float32(3), np.empty(rows, np.float32)
+    mean_rows(width(2), x, y)
+    np.testing.assert_allclose(y, x.mean(axis=1, dtype=np.float64), rtol=2e-6)
+
+
+def test_means_of_axes(tmp_path: Path) -> None:
+    nodes = [
+        make("ReduceMean", ["x", "last"], ["a"], keepdims=0),
+        make("ReduceMean", ["x", "first"], ["b"]),
+        make("ReduceMean", ["x"], ["c"]),
+        make("ReduceMean", ["x", "none"], ["d"], noop_with_empty_axes=1),
+        make("MatMul", ["x", "w"], ["t"]),
+        make("ReduceMean", ["t", "last"], ["e"]),
+        make("GlobalAveragePool", ["t"], ["f"]),
+    ]
+    constants = {
+        "last": np.array([-1, 2]),
+        "first": np.array([0, 1]),
+        "none": np.array([], np.int64),
+        "w": draw((9, 9)),
+    }
+    path = write_model(
+        tmp_path / "m.onnx", nodes, {"x": (2, 3, 5, 9)}, ["a", "b", "c", "d", "e", "f"], constants
+    )
+    assert_like_oracle(path, {"x": draw((2, 3, 5, 9))})
 
 
 def test_movement(tmp_path: Path) -> None:

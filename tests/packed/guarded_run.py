@@ -53,16 +53,23 @@ def check(kernel, n, at_end):
     assert np.allclose(out, product(w, mask, x) + 2, atol=1e-3), (kernel, n)
 
 
+def with_guards(ready, *, at_end):
+    """The same weights with the tables of their window between guards."""
+    if hasattr(ready, "images"):
+        return dataclasses.replace(ready, images=with_guards(ready.images, at_end=at_end))
+    if hasattr(ready, "window"):
+        window = {name: guarded(getattr(ready.window, name), at_end=at_end) for name in ("masks", "numbers")}
+        return dataclasses.replace(ready, window=dataclasses.replace(ready.window, **window))
+    return ready
+
+
 def check_conv(kernel, groups, conv, at_end, density=0.5):
     rng = np.random.default_rng(0)
     mask = rng.random((12, 6 // groups * conv.kernel_height * conv.kernel_width)) < density
     w = weights(mask)
     bias = guarded(np.ones(12, np.float32), at_end=at_end)
     packed = prepare_conv(encode(w, "csr", mask), conv, groups=groups, kernel=kernel, bias=bias)
-    ready = packed.ready
-    if hasattr(ready, "window"):
-        window = {name: guarded(getattr(ready.window, name), at_end=at_end) for name in ("masks", "numbers")}
-        ready = dataclasses.replace(ready, window=dataclasses.replace(ready.window, **window))
+    ready = with_guards(packed.ready, at_end=at_end)
     x = rng.standard_normal((2, 6, conv.in_height, conv.in_width)).astype(np.float32)
     x = guarded(x, at_end=at_end)
     shape = (2, 12, conv.out_height, conv.out_width)
@@ -81,6 +88,9 @@ if __name__ == "__main__":
                 check_conv("depthwise", 6, conv, at_end)
                 check_conv("depthwise", 6, conv, at_end, density=1.0)
                 check_conv("direct", 1, conv, at_end, density=1.0)
+        for at_end in (True, False):
+            check_conv("csr", 1, conv_shape(6, size, (1, 1), (2, 2)), at_end)
+            check_conv("csr", 1, conv_shape(6, size, (1, 1), (2, 1)), at_end)
     for kernel in ("csr", "pairs", "grouped"):
         for n in (3, 16, 17, 130):
             for at_end in (True, False):

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from simsparse.errors import FormatError, ShapeError, UnknownNameError, UsageError
 from simsparse.formats import encode
 from simsparse.packed import prepare_conv
-from simsparse.packed.conv_pack import Pointwise
-from simsparse.packed.conv_window import is_flat, is_split, window_of
+from simsparse.packed.conv_pack import Pointwise, Strided
+from simsparse.packed.conv_window import is_flat, is_sampled, is_split, window_of
 from tests.packed.conv_cases import conv_shape, convolved
 
 PAIR = st.tuples(st.integers(1, 3), st.integers(1, 3))
@@ -41,6 +41,11 @@ HALF = st.builds(
     reach=st.integers(1, 2),
     pads=st.integers(0, 3),
 )
+SAMPLED = st.builds(
+    lambda size, stride: conv_shape(4, size, (1, 1), stride),
+    size=st.tuples(st.integers(1, 9), st.integers(1, 40)),
+    stride=PAIR.filter(lambda stride: stride != (1, 1)),
+)
 
 
 def case(conv, groups, m, density, seed, batch):
@@ -61,9 +66,9 @@ def check(conv, groups, m, density, seed, batch, kernel):
     assert np.all(np.abs(y - expected) <= off)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
-    conv=st.one_of(GEOMETRIES, SAME, HALF),
+    conv=st.one_of(GEOMETRIES, SAME, HALF, SAMPLED),
     groups=st.sampled_from([1, 2]),
     density=st.sampled_from([0.0, 0.1, 0.5, 1.0]),
     batch=st.integers(0, 3),
@@ -90,7 +95,7 @@ def test_depthwise(conv, multiplier, density, batch, seed):
 
 @settings(max_examples=40, deadline=None)
 @given(
-    conv=st.one_of(GEOMETRIES, SAME, HALF),
+    conv=st.one_of(GEOMETRIES, SAME, HALF, SAMPLED),
     m=st.integers(1, 9),
     batch=st.integers(0, 3),
     seed=st.integers(0, 1 << 16),
@@ -118,6 +123,8 @@ def test_other_simd_paths(monkeypatch, isa, kernel):
         for density in (0.5, 1.0):
             check(conv, groups, 12, density, 1, 2, kernel)
         check(conv, 1, 5, 1.0, 1, 2, "direct")
+    if kernel == "csr":
+        check(conv_shape(6, (7, 19), (1, 1), (2, 2)), 1, 12, 0.5, 1, 2, kernel)
 
 
 CASES = [
@@ -125,6 +132,7 @@ CASES = [
     ("csr", 1, conv_shape(4, (9, 13), (3, 3), (2, 2), (1, 0, 1, 2))),
     ("grouped", 2, conv_shape(4, (9, 13), (3, 3), padding=(1, 1, 1, 1))),
     ("csr", 1, conv_shape(4, (9, 13), (1, 1))),
+    ("grouped", 1, conv_shape(4, (9, 13), (1, 1), (2, 2))),
     ("depthwise", 4, conv_shape(4, (9, 13), (3, 3), padding=(1, 1, 1, 1))),
     ("depthwise", 4, conv_shape(4, (9, 13), (3, 3), (2, 2), (1, 1, 1, 1))),
     ("direct", 1, conv_shape(4, (9, 13), (3, 3), (2, 2), (1, 1, 1, 1))),
@@ -237,7 +245,7 @@ def test_epilogue(kernel, groups, conv, activation, density):
     assert np.isnan(packed.multiply(x)).any() == np.isnan(convolved(w, mask, x, conv, groups)[0]).any()
 
 
-@pytest.mark.parametrize(("kernel", "groups", "conv"), [CASES[0], *CASES[4:]])
+@pytest.mark.parametrize(("kernel", "groups", "conv"), [*CASES[:2], *CASES[4:]])
 @pytest.mark.parametrize("density", [0.4, 1.0])
 def test_threads_change_no_bit(kernel, groups, conv, density):
     density = 1.0 if kernel == "direct" else density  # it runs with all weights only
@@ -267,6 +275,11 @@ def test_what_runs_follows_geometry_and_pattern(monkeypatch):
     assert (own.kernel, own.groups) == ("depthwise", 16)
     point = prepare_conv(encode(np.eye(16, dtype=np.float32), "csr"), conv_shape(16, (1, 1), (1, 1)))
     assert isinstance(point.ready, Pointwise)
+    half = prepare_conv(
+        encode(thin[:, :16].astype(np.float32), "csr"), conv_shape(16, (9, 9), (1, 1), (2, 2))
+    )
+    assert isinstance(half.ready, Strided)
+    assert isinstance(half.ready.images, Pointwise)
 
 
 def test_planes_are_shifted_where_they_can_be():
@@ -274,6 +287,32 @@ def test_planes_are_shifted_where_they_can_be():
     assert [is_flat(conv) for conv in shapes] == [False, True, False, False]
     assert [is_split(conv) for conv in shapes] == [False, False, False, True]
     assert [window_of(conv).numbers.size > 0 for conv in shapes] == [True, False, True, False]
+    points = [conv_shape(1, (8, 8), (1, 1), stride) for stride in ((1, 1), (2, 2), (3, 1), (1, 3))]
+    assert [is_sampled(conv) for conv in points] == [False, True, True, False]
+
+
+def test_channels_of_a_block_in_runs():
+    for kernel in ("csr", "grouped"):
+        for channels, stride in ((70, 1), (33, 2)):
+            conv = conv_shape(channels, (6, 9), (3, 3), (stride, stride), (1, 1, 1, 1))
+            check(conv, 1, 8, 0.3, 0, 1, kernel)
+        check(conv_shape(70, (6, 9), (3, 2)), 1, 8, 0.3, 0, 1, kernel)
+
+
+def test_layers_with_stride_share_memory():
+    shapes = [conv_shape(4, (9, 9), (t, t), (2, 2), (t // 2,) * 4) for t in (1, 3)]
+    shapes += [conv_shape(4, (30, 40), (t, t), (2, 2), (t // 2,) * 4) for t in (3, 1)]
+    calls = []
+    for conv in shapes:
+        w, mask, x = case(conv, 1, 4, 0.5, 7, 2)
+        out = np.empty((2, 4, conv.out_height, conv.out_width), np.float32)
+        packed = prepare_conv(encode(w, "csr", mask), conv, kernel="csr")
+        calls.append((packed.bind(x, out), out, *convolved(w, mask, x, conv, 1)))
+    for _ in range(2):
+        for call, out, expected, off in [*calls, *reversed(calls)]:
+            out[:] = np.nan
+            call()
+            assert np.all(np.abs(out - expected) <= off)
 
 
 @pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16])
