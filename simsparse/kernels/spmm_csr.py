@@ -22,7 +22,7 @@ from simsparse.kernels.simd_emit import apart, inner
 from simsparse.kernels.simd_memory import load, load_splat, load_splats
 from simsparse.kernels.simd_ops import add, compile_apart, floats, fma, stay_rolled, zeros
 from simsparse.kernels.simd_scalar import peek_i32, peek_i64, peek_u16
-from simsparse.kernels.spmm_tile import AHEAD, Epilogue, ask_ahead, finish_row, read_row, write_row
+from simsparse.kernels.spmm_tile import AHEAD, Epilogue, ask_ahead, finish_row, start_row, write_row
 
 
 @inner
@@ -95,6 +95,8 @@ def csr_block(
     w: Any,
     first: bool,
     last: bool,
+    origin: int,
+    origin_stride: int,
     span: int,
     rows: int,
     ends: int,
@@ -106,15 +108,18 @@ def csr_block(
     valid: int,
     epilogue: Epilogue,
 ) -> None:
-    """Add one block of K to the rows between two places in ``rows``; ``ends`` has one entry more."""
+    """Add one block of K to the rows between two places in ``rows``; ``ends`` has one entry more.
+
+    Sums begin at the rows of ``origin``, at 0 if that is 0.
+    """
     compile_apart()
     low, high = peek_i64(span), peek_i64(span + 8)
     begin = peek_i64(ends + 8 * low)
     for i in range(low, high):
         row = peek_i32(rows + 4 * i)
         place = y + row * stride
-        ask_ahead(w, peek_i32(rows + 4 * (i + AHEAD)), y, stride, first, last, epilogue)
-        total = zeros(w) if first else read_row(w, place, valid)
+        ask_ahead(w, peek_i32(rows + 4 * (i + AHEAD)), y, stride, first, origin, origin_stride)
+        total = start_row(w, row, origin, origin_stride, valid)
         end = peek_i64(ends + 8 * i + 8)
         total = sum_row(w, total, columns + 2 * begin, values + 4 * begin, end - begin, tile)
         begin = end

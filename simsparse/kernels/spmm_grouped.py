@@ -14,10 +14,10 @@ from typing import Any
 
 from simsparse.kernels.simd_emit import apart, inner
 from simsparse.kernels.simd_memory import load_splat
-from simsparse.kernels.simd_ops import compile_apart, fma, stay_rolled, zeros
+from simsparse.kernels.simd_ops import compile_apart, fma, stay_rolled
 from simsparse.kernels.simd_scalar import peek_i32, peek_i64, peek_u16
 from simsparse.kernels.spmm_csr import tile_row
-from simsparse.kernels.spmm_tile import Epilogue, ask_ahead, finish_row, read_row, write_row
+from simsparse.kernels.spmm_tile import Epilogue, ask_ahead, finish_row, start_row, write_row
 
 GROUP = 4
 """Rows of a group."""
@@ -128,6 +128,8 @@ def grouped_block(
     w: Any,
     first: bool,
     last: bool,
+    origin: int,
+    origin_stride: int,
     span: int,
     rows: int,
     lengths: int,
@@ -151,11 +153,11 @@ def grouped_block(
         r3 = peek_i32(rows + 16 * group + 12)
         y0, y1, y2, y3 = y + r0 * stride, y + r1 * stride, y + r2 * stride, y + r3 * stride
         for ahead in range(GROUP, 2 * GROUP):
-            ask_ahead(w, peek_i32(rows + 16 * group + 4 * ahead), y, stride, first, last, epilogue)
-        a = zeros(w) if first else read_row(w, y0, valid)
-        b = zeros(w) if first else read_row(w, y1, valid)
-        c = zeros(w) if first else read_row(w, y2, valid)
-        d = zeros(w) if first else read_row(w, y3, valid)
+            ask_ahead(w, peek_i32(rows + 16 * group + 4 * ahead), y, stride, first, origin, origin_stride)
+        a = start_row(w, r0, origin, origin_stride, valid)
+        b = start_row(w, r1, origin, origin_stride, valid)
+        c = start_row(w, r2, origin, origin_stride, valid)
+        d = start_row(w, r3, origin, origin_stride, valid)
         a, b, c, d, column, value = sum_group(w, a, b, c, d, where, column, value, tile)
         where += 2 * SETS
         # the last group repeats its first rows where there are none: written first, so the right sums stay

@@ -16,11 +16,11 @@ from typing import Any
 
 from simsparse.kernels.simd_emit import apart, inner
 from simsparse.kernels.simd_memory import load_splats
-from simsparse.kernels.simd_ops import compile_apart, floats, fma, stay_rolled, zeros
+from simsparse.kernels.simd_ops import compile_apart, floats, fma, stay_rolled
 from simsparse.kernels.simd_scalar import peek_i32, peek_i64, peek_u16
 from simsparse.kernels.simd_shared import add_to_both
 from simsparse.kernels.spmm_csr import term, tile_row
-from simsparse.kernels.spmm_tile import Epilogue, ask_ahead, finish_row, read_row, write_row
+from simsparse.kernels.spmm_tile import Epilogue, ask_ahead, finish_row, start_row, write_row
 
 PAIR_LENGTHS = 4
 """Lengths per pair and block: columns of both rows, turns of two columns of each, what each row has left."""
@@ -79,6 +79,8 @@ def pairs_block(
     w: Any,
     first: bool,
     last: bool,
+    origin: int,
+    origin_stride: int,
     span: int,
     rows: int,
     lengths: int,
@@ -98,10 +100,10 @@ def pairs_block(
         here, ahead = rows + 8 * pair, rows + 8 * (pair + PAIRS_AHEAD)
         r0, r1 = peek_i32(here), peek_i32(here + 4)
         y0, y1 = y + r0 * stride, y + r1 * stride
-        ask_ahead(w, peek_i32(ahead), y, stride, first, last, epilogue)
-        ask_ahead(w, peek_i32(ahead + 4), y, stride, first, last, epilogue)
-        a = zeros(w) if first else read_row(w, y0, valid)
-        b = zeros(w) if first else read_row(w, y1, valid)
+        ask_ahead(w, peek_i32(ahead), y, stride, first, origin, origin_stride)
+        ask_ahead(w, peek_i32(ahead + 4), y, stride, first, origin, origin_stride)
+        a = start_row(w, r0, origin, origin_stride, valid)
+        b = start_row(w, r1, origin, origin_stride, valid)
         a, b, column, value = sum_pair(w, a, b, lengths + 2 * PAIR_LENGTHS * pair, column, value, tile)
         # an odd last row is paired with itself, without weights: written first, so the right sums stay
         if last:

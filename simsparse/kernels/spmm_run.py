@@ -95,7 +95,7 @@ def share(
         valid = min(n - start, floats(w))
         source, target = x + item * x_item, y + item * y_item + 4 * start
         beside = residual + item * residual_item + 4 * start if residual != 0 else 0
-        epilogue = (bias, beside, residual_row, activation)
+        epilogue = (bias, 0, 0, activation)
         for block in range(blocks):
             done = block * k_block
             deep = min(k_block, k - done)
@@ -106,4 +106,7 @@ def share(
             first, last = block == 0, block == blocks - 1
             span = span_at(form, spans, chunk * blocks + block)
             packed = (rows, counts, columns, values)
-            add_block(form, (w, first, last, span, *packed, tile, target, stride, valid, epilogue))
+            # the residual is where the sums begin, so that Y may lie where it lies
+            origin, origin_stride = (beside, residual_row) if first else (target, stride)
+            begin = (origin, origin_stride, span)
+            add_block(form, (w, first, last, *begin, *packed, tile, target, stride, valid, epilogue))

@@ -46,18 +46,23 @@ def fill_tile(w: Any, source: int, stride: int, tile: int, rows: int, valid: int
 
 
 @inner
-def ask_ahead(w: Any, row: int, y: int, stride: int, first: bool, last: bool, epilogue: Epilogue) -> None:
+def ask_ahead(w: Any, row: int, y: int, stride: int, first: bool, origin: int, origin_stride: int) -> None:
     """Prefetch what a row to come reads and writes, in this panel and, as near as L2, in the next one.
 
     A row and panel are a few lines of a page of their own, which no hardware foresees.
     """
-    _, residual, residual_stride, _ = epilogue
     prefetch(w, y + row * stride)
     if first:
         prefetch_far(w, y + row * stride + 4 * floats(w))
-    if last and residual != 0:
-        prefetch(w, residual + row * residual_stride)
-        prefetch_far(w, residual + row * residual_stride + 4 * floats(w))
+        if origin != 0 and origin != y:
+            prefetch(w, origin + row * origin_stride)
+            prefetch_far(w, origin + row * origin_stride + 4 * floats(w))
+
+
+@inner
+def start_row(w: Any, row: int, origin: int, origin_stride: int, valid: int) -> Any:
+    """Where the sums of a row and block begin: at the residual or what is in Y; at 0 if there is none."""
+    return zeros(w) if origin == 0 else read_row(w, origin + row * origin_stride, valid)
 
 
 @inner

@@ -15,7 +15,7 @@ from simsparse.formats.base import Encoded
 from simsparse.ir import ConvShape
 from simsparse.measure.graph_products import weight_matrix
 from simsparse.measure.op import Array, Call, Layout, Op, Product, Setting, bound_op
-from simsparse.packed import prepare, prepare_conv
+from simsparse.packed import Packed, PackedConv, prepare, prepare_conv
 from simsparse.pattern import Pattern
 
 AUTO = "auto"
@@ -124,7 +124,8 @@ def _bind_linear(setting: Setting, encoded: Encoded, threads: int, asked: str) -
     order = None if left or rank == 0 else (rank - 1, *range(rank - 1))
     layout = Layout.ROWS if left else Layout.COLUMNS
     needs = dict.fromkeys(range(len(setting.inputs)), layout)
-    return bound_op(bind, order=order, needs=needs, product=_facts(encoded, packed, n))
+    facts = _facts(encoded, packed, n)
+    return bound_op(bind, order=order, needs=needs, product=facts, in_place=_over(setting, packed))
 
 
 def _bind_conv(setting: Setting, encoded: Encoded, threads: int, asked: str) -> Op:
@@ -149,7 +150,13 @@ def _bind_conv(setting: Setting, encoded: Encoded, threads: int, asked: str) -> 
         return packed.bind(inputs[0].reshape(source), out.reshape(shape), beside)
 
     needs = dict.fromkeys(range(len(setting.inputs)), Layout.ROWS)
-    return bound_op(bind, needs=needs, product=_facts(encoded, packed, conv.positions))
+    facts = _facts(encoded, packed, conv.positions)
+    return bound_op(bind, needs=needs, product=facts, in_place=_over(setting, packed))
+
+
+def _over(setting: Setting, packed: Packed | PackedConv) -> tuple[int, ...]:
+    """The inputs that the result may overwrite: the residual, if the kernel adds it in place."""
+    return (1,) if len(setting.inputs) > 1 and packed.adds_in_place else ()
 
 
 def _activation(name: str) -> Any:

@@ -39,6 +39,20 @@ def address(array: NDArray[Any]) -> int:
     return first
 
 
+def overlap(y: NDArray[Any], *others: NDArray[Any] | None) -> bool:
+    """Whether one of the others may share memory with ``y``."""
+    return any(other is not None and np.may_share_memory(y, other) for other in others)
+
+
+def is_same(y: NDArray[Any], other: NDArray[Any] | None) -> bool:
+    """Whether both have their elements at the same places."""
+    return (
+        other is not None
+        and (address(y), y.shape, y.strides) == (address(other), other.shape, other.strides)
+        and y.dtype == other.dtype
+    )
+
+
 def balanced_bounds(costs: NDArray[np.int64], parts: int, *, multiple: int = 1) -> NDArray[np.int64]:
     """Where to cut rows of these costs into ``parts`` runs of about the same cost, at multiples of a number.
 

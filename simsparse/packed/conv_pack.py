@@ -44,7 +44,10 @@ class Images(Protocol):
     def run(
         self, x: Floats, y: Floats, bias: Floats | None, residual: Floats | None, activation: int
     ) -> None:
-        """x (batch, channels, pixels in) to y (batch, m, pixels out), planes contiguous; y is no other's."""
+        """x (batch, channels, pixels in) to y (batch, m, pixels out), planes contiguous.
+
+        y is no other's memory, but the residual's where ``adds_in_place``.
+        """
 
     def bind(
         self, x: Floats, y: Floats, bias: Floats | None, residual: Floats | None, activation: int
@@ -165,6 +168,18 @@ class Grouped:
             shift = None if bias is None else bias[own]
             beside = None if residual is None else residual[:, own]
             yield part, (x[:, i * channels : (i + 1) * channels], y[:, own], shift, beside)
+
+
+def adds_in_place(images: Images) -> bool:
+    """Whether a kernel reads each element of the residual before it writes that of y, and never again."""
+    match images:
+        case Pointwise(ready=ready):
+            return isinstance(ready, Tiled)
+        case Strided(images=inner):
+            return adds_in_place(inner)
+        case Grouped(parts=parts):
+            return all(adds_in_place(part) for part in parts)
+    return isinstance(images, Windowed)
 
 
 def pack_conv(

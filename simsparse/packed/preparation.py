@@ -23,6 +23,7 @@ from simsparse.errors import FormatError, ShapeError, UsageError
 from simsparse.formats.base import Encoded
 from simsparse.formats.product import accumulator
 from simsparse.kernels.spmm_tile import GELU, NO_ACTIVATION, RELU, RELU6
+from simsparse.packed.arrays import is_same, overlap
 from simsparse.packed.choose import KERNELS, KernelInfo, choose, kernels
 from simsparse.packed.plain import Dense, Portable
 from simsparse.packed.request import Floats, Ready, Request
@@ -86,7 +87,7 @@ class Packed:
         beside = None if residual is None else _matrix(residual, "residual", shape, dtype, single)
         target = np.empty(shape, dtype) if out is None else _matrix(out, "out", shape, dtype, single)
         y = target
-        if out is not None and (y.strides[1] != y.itemsize or _overlap(y, columns, beside)):
+        if out is not None and (y.strides[1] != y.itemsize or not self._can_write(y, columns, beside)):
             y = np.empty(shape, dtype)
         if shape[1]:
             self.ready.run(_by_rows(columns), y, self.bias, _by_rows(beside), ACTIVATIONS[self.activation])
@@ -112,7 +113,7 @@ class Packed:
         beside = None if residual is None else _matrix(residual, "residual", shape, dtype, single)
         y = _matrix(out, "out", shape, dtype, single)
         in_place = operand is x and all(_by_rows(array) is array for array in (columns, y, beside))
-        if not in_place or not shape[1] or _overlap(y, columns, beside):
+        if not in_place or not shape[1] or not self._can_write(y, columns, beside):
 
             def multiply() -> None:
                 self.multiply(x, out, residual)
@@ -125,6 +126,19 @@ class Packed:
             residuals = None if beside is None else beside[None]
             return self.ready.bind(columns[None], y[None], self.bias, residuals, activation)
         return functools.partial(self.ready.run, columns, y, self.bias, beside, activation)
+
+    @property
+    def adds_in_place(self) -> bool:
+        """Whether a product writes over its residual as it adds it, without memory besides."""
+        from simsparse.packed.tiled import Tiled
+
+        return isinstance(self.ready, Tiled)
+
+    def _can_write(self, y: NDArray[Any], x: NDArray[Any], residual: NDArray[Any] | None) -> bool:
+        """Whether nothing that the kernel still reads lies where it writes."""
+        if self.adds_in_place and is_same(y, residual):
+            residual = None
+        return not overlap(y, x, residual)
 
     def _operand(self, x: ArrayLike) -> NDArray[Any]:
         operand = np.asarray(x)
@@ -277,7 +291,3 @@ def _by_rows(array: Any) -> Any:
     if array is None or array.strides[1] == array.itemsize or array.shape[1] == 1:
         return array
     return np.ascontiguousarray(array)
-
-
-def _overlap(y: NDArray[Any], *others: NDArray[Any] | None) -> bool:
-    return any(other is not None and np.may_share_memory(y, other) for other in others)

@@ -245,6 +245,26 @@ def test_epilogue(kernel, groups, conv, activation, density):
     assert np.isnan(packed.multiply(x)).any() == np.isnan(convolved(w, mask, x, conv, groups)[0]).any()
 
 
+@pytest.mark.parametrize(("kernel", "groups", "conv"), CASES)
+@pytest.mark.parametrize("threads", [1, 2])
+def test_over_the_residual_is_the_same_as_beside_it(kernel, groups, conv, threads):
+    w, mask, x = case(conv, groups, 8, 1.0 if kernel == "direct" else 0.6, 4, 2)
+    packed = prepare_conv(encode(w, "csr", mask), conv, groups=groups, kernel=kernel, threads=threads)
+    shape = packed.multiply(x).shape
+    beside = np.random.default_rng(5).standard_normal(shape).astype(np.float32)
+    expected = packed.multiply(x, residual=beside)
+    over = beside.copy()
+    call = packed.bind(x, over, over)
+    for _ in range(2):
+        over[:] = beside
+        call()
+        assert np.array_equal(over, expected)
+    room = np.zeros((*shape[:3], shape[3] + 1), np.float32)
+    room[..., :-1] = beside
+    packed.multiply(x, out=room[..., 1:], residual=room[..., :-1])  # not the same place, but partly
+    assert np.array_equal(room[..., 1:], expected)
+
+
 @pytest.mark.parametrize(("kernel", "groups", "conv"), [*CASES[:2], *CASES[4:]])
 @pytest.mark.parametrize("density", [0.4, 1.0])
 def test_threads_change_no_bit(kernel, groups, conv, density):

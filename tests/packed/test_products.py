@@ -165,6 +165,22 @@ def test_epilogue(kernel, activation):
         assert np.all(np.abs(packed @ x - alone) <= off)
 
 
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize(("k", "threads"), [(40, 1), (3000, 1), (3000, 2)])
+def test_over_the_residual_is_the_same_as_beside_it(kernel, k, threads):
+    mask = np.random.default_rng(3).random((67, k)) < 0.1
+    w, x, beside = weights(mask), inputs(k, 130), inputs(67, 130, 3)
+    packed = prepare(encode(w, "csr", mask), 130, kernel=kernel, threads=threads, activation="relu")
+    expected = packed.multiply(x, residual=beside)
+    over = beside.copy()
+    packed.bind(x, over, over)()
+    assert np.array_equal(over, expected)
+    room = np.zeros((68, 130), np.float32)
+    room[:-1] = beside
+    packed.multiply(x, out=room[1:], residual=room[:-1])
+    assert np.array_equal(room[1:], expected)
+
+
 def test_relu_and_gelu_keep_nan():
     w = np.ones((4, 1), np.float32)
     x = np.array([[np.nan, np.inf, 1.0]], np.float32)
