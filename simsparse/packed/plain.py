@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from simsparse.formats.product import CompressedRows, multiply_rows
+from simsparse.kernels.simd import Width, width
 from simsparse.kernels.spmm_tile import GELU, NO_ACTIVATION, RELU, RELU6
 from simsparse.packed.arrays import address
 from simsparse.packed.request import Floats
+from simsparse.packed.threads import width_type
 
 _erf: Any = np.frompyfunc(math.erf, 1, 1)
 
@@ -48,7 +53,6 @@ def finish_floats(y: Floats, bias: Floats | None, residual: Floats | None, activ
     if y.shape[1] == 1 and activation != GELU:
         finish(y, bias, residual, activation)
         return
-    from simsparse.kernels.simd import width
     from simsparse.kernels.spmm_finish import finish_matrix
 
     epilogue = addresses(bias, residual, activation)
@@ -60,11 +64,13 @@ def finish_floats(y: Floats, bias: Floats | None, residual: Floats | None, activ
 class Dense:
     """Decoded weights for NumPy's BLAS, which runs as many threads as it was started with.
 
-    BLAS multiplies the zeros too, so an X with NaN or Inf takes the portable loop over stored weights.
+    BLAS multiplies the zeros too, so an X with NaN or Inf takes the portable loop over stored weights. One
+    column with no zero among the weights, on one thread, takes one pass of a kernel of our own instead.
     """
 
     weights: Floats
     rows: CompressedRows
+    threads: int
 
     @property
     def stored_bytes(self) -> int:
@@ -73,11 +79,51 @@ class Dense:
     def run(
         self, x: Floats, y: Floats, bias: Floats | None, residual: Floats | None, activation: int
     ) -> None:
-        if np.isfinite(x).all():
+        if self._by_own_kernel(x, y, residual, activation):
+            self.bind(x, y, bias, residual, activation)()
+            return
+        if self.is_full or np.isfinite(x).all():
             np.matmul(self.weights, x, out=y)
         else:
             y[...] = multiply_rows(self.rows, x)
         finish_floats(y, bias, residual, activation)
+
+    def bind(
+        self, x: Floats, y: Floats, bias: Floats | None, residual: Floats | None, activation: int
+    ) -> Callable[[], None]:
+        """``run`` with these very arrays, as often as it is called."""
+        if not self._by_own_kernel(x, y, residual, activation):
+            return functools.partial(self.run, x, y, bias, residual, activation)
+        two = width(2)
+        (m, k), (shift, beside, _, _) = self.weights.shape, addresses(bias, residual, activation)
+        operands = (address(self.weights), m, k, address(x), address(y), shift, beside, activation)
+        kept = (self, x, y, bias, residual)
+        return functools.partial(_run, _dense_vector(two), (two, *operands), kept)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether every weight is stored, so that NaN and Inf in X reach every row."""
+        return self.rows.columns.size == self.weights.size
+
+    def _by_own_kernel(self, x: Floats, y: Floats, residual: Floats | None, activation: int) -> bool:
+        """Whether X is one column, each array is contiguous, and no weight is missing."""
+        if x.shape[1] != 1 or self.threads > 1 or not self.is_full or activation == GELU:
+            return False
+        columns = (x, y) if residual is None else (x, y, residual)
+        return all(column.strides[0] == 4 for column in columns)
+
+
+def _run(product: Callable[..., None], operands: tuple[Any, ...], kept: Any) -> None:  # noqa: ARG001
+    product(*operands)
+
+
+@functools.cache
+def _dense_vector(of: Width) -> Callable[..., None]:
+    from simsparse.kernels.gemv_dense import dense_vector
+
+    dispatcher: Any = dense_vector
+    entry: Callable[..., None] = dispatcher.compile((width_type(of), *[numba.types.int64] * 8))
+    return entry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

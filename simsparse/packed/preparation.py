@@ -125,6 +125,8 @@ class Packed:
         if isinstance(self.ready, Tiled):
             residuals = None if beside is None else beside[None]
             return self.ready.bind(columns[None], y[None], self.bias, residuals, activation)
+        if isinstance(self.ready, Dense):
+            return self.ready.bind(columns, y, self.bias, beside, activation)
         return functools.partial(self.ready.run, columns, y, self.bias, beside, activation)
 
     @property
@@ -239,7 +241,7 @@ def _pack(request: Request, kernel: str) -> tuple[str, Ready, tuple[str, ...]]:
         return kernel, Portable(rows=request.rows), ()
     if kernel == "dense":
         weights = np.ascontiguousarray(request.encoded.decode(), np.float32)
-        return kernel, Dense(weights=weights, rows=request.rows), ()
+        return kernel, Dense(weights=weights, rows=request.rows, threads=request.threads), ()
     if kernel.startswith("gemv-"):
         from simsparse.packed.vectors import pack_vectors
 

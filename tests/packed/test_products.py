@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -179,6 +181,31 @@ def test_over_the_residual_is_the_same_as_beside_it(kernel, k, threads):
     room[:-1] = beside
     packed.multiply(x, out=room[1:], residual=room[:-1])
     assert np.array_equal(room[1:], expected)
+
+
+@pytest.mark.parametrize("isa", ["avx512", "avx2", "plain"])
+@pytest.mark.parametrize("shape", [(67, 300), (3, 16), (8, 5), (1, 1), (9, 33)])
+def test_one_column_of_all_weights(monkeypatch, isa, shape):
+    monkeypatch.setenv("SIMSPARSE_SIMD", isa)
+    m, k = shape
+    w, x, beside = inputs(m, k), inputs(k, 1, 2), inputs(m, 1, 3)
+    bias, off = inputs(m, 1, 4)[:, 0], 1e-6 * (np.abs(w) @ np.abs(x) + 10)
+    sums = 3 * (w.astype(np.float64) @ x + bias[:, None] + beside)
+    for activation, done in (
+        (None, sums),
+        ("relu", np.maximum(sums, 0)),
+        ("relu6", np.clip(sums, 0, 6)),
+        ("gelu", sums * 0.5 * (1 + np.vectorize(math.erf)(sums / np.sqrt(2)))),
+    ):
+        packed = prepare(encode(3 * w, "dense"), 1, bias=3 * bias, activation=activation)
+        assert packed.kernel == "dense"
+        assert np.all(np.abs(packed.multiply(x, residual=3 * beside) - done) <= 5 * off)
+        out = np.full((m, 2), np.nan, np.float32)
+        packed.bind(x, out[:, :1], 3 * beside)()
+        assert np.all(np.abs(out[:, :1] - done) <= 5 * off)
+        assert np.isnan(out[:, 1]).all()
+    x[0] = np.nan
+    assert np.isnan(prepare(encode(w, "dense"), 1, activation="relu") @ x).all()
 
 
 def test_relu_and_gelu_keep_nan():
