@@ -22,7 +22,10 @@ def calibrate(
     budget: Annotated[float, Parameter(help="Seconds to measure for.")] = 55.0,
     json: o.Json = False,
 ) -> None:
-    """Measure this host and write its machine file, used as --on host."""
+    """Measure this host and write its machine file, used as --on host.
+
+    The first time it also compiles the kernels, a minute more.
+    """
     from simsparse.errors import UsageError
     from simsparse.load.catalog import host_file
     from simsparse.measure.calibrate import calibrate as measure

@@ -152,6 +152,18 @@ def test_bugs_of_ours_are_not_taken_for_deaths() -> None:
         drive(points(3), Broken(), lambda _: None)
 
 
+def test_workers_compile_kernels_on_one_thread() -> None:
+    compiled = "__import__('numba').njit(lambda x: x + 1)(1), __import__('numba').get_num_threads()"
+    pool = Pool(1)
+    executor = pool.start()
+    try:
+        assert executor.submit(eval, compiled).result() == (2, 1)
+        assert executor.submit(eval, compiled).result() == (2, 1)
+    finally:
+        pool.stop(executor)
+        pool.close()
+
+
 def test_executors_by_name() -> None:
     assert isinstance(workers("serial", 4), Here)
     assert isinstance(workers("processes", 2), Pool)
