@@ -177,7 +177,7 @@ def begin_worker() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     numba: Any = sys.modules.get("numba")
     if numba is not None:
-        numba.config.reload_config()  # before threads start: with others than these, nothing compiles any more
+        numba.config.reload_config()  # before threads start: after that nothing compiles with another number
         numba.set_num_threads(1)
     parent = multiprocessing.parent_process()
     if parent is not None:
