@@ -12,7 +12,17 @@ from llvmlite import ir
 from numba.core import types
 
 from simsparse.kernels.simd import SimdType, WidthType, vector_of
-from simsparse.kernels.simd_emit import INT32, at, call, operation, parts, pointer, splat_vector, whole
+from simsparse.kernels.simd_emit import (
+    INT32,
+    at,
+    call,
+    elementwise,
+    operation,
+    parts,
+    pointer,
+    splat_vector,
+    whole,
+)
 
 _ADDRESS = types.intp
 _MASK_BITS = ir.IntType(16)
@@ -82,6 +92,18 @@ def _load_under(builder: Any, place: Any, mask: Any) -> Any:
     name = f"llvm.masked.load.v{lanes}f32.p0"
     arguments = [pointer(builder, place, mask.type), ir.Constant(INT32, _FLOAT_BYTES)]
     return call(builder, name, mask.type, [*arguments, _kept(builder, mask), ir.Constant(mask.type, None)])
+
+
+@operation
+def lanes_kept(typing: Any, a: Any, mask: Any) -> Any:  # noqa: ARG001
+    """``a`` where the mask is set, else +0."""
+
+    def emit(builder: Any, x: Any, bits: Any) -> Any:
+        integers = _integers(x.type.count)
+        both = builder.and_(builder.bitcast(x, integers), builder.bitcast(bits, integers))
+        return builder.bitcast(both, x.type)
+
+    return elementwise(emit, a, mask)
 
 
 @operation

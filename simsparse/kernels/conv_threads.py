@@ -16,7 +16,7 @@ from simsparse.kernels.conv_depthwise import Geometry, depthwise_share
 from simsparse.kernels.conv_direct import direct_share
 from simsparse.kernels.conv_flat import Floats, flat_share
 from simsparse.kernels.conv_rows import Geometry as RowGeometry
-from simsparse.kernels.conv_rows import Tile, rows_share
+from simsparse.kernels.conv_rows import rows_share
 
 
 @threaded_kernel
@@ -67,8 +67,8 @@ def row_shares(
     w: Any,
     bounds: NDArray[np.int64],
     values: int,
+    edges: int,
     geometry: RowGeometry,
-    tile: Tile,
     x: Floats,
     y: Floats,
     tiles: Floats,
@@ -76,9 +76,9 @@ def row_shares(
     residual: Floats,
     activation: int,
 ) -> None:
-    """Planes ``bounds[t]``..``bounds[t + 1]`` of x on thread t, each with its own tiles."""
+    """Planes ``bounds[t]``..``bounds[t + 1]`` of x on thread t, each with its own scratch."""
     for t in prange(bounds.size - 1):
-        operands = (values, geometry, tile, x, y, tiles[t], bias, residual, activation)
+        operands = (values, edges, geometry, x, y, tiles[t], bias, residual, activation)
         rows_share(w, bounds[t], bounds[t + 1], *operands)
 
 

@@ -102,7 +102,11 @@ def test_every_number_is_refused_below_zero_and_where_it_is_absurd(name: str, tm
 def test_only_costs_may_be_nothing(name: str, tmp_path: Path) -> None:
     cpu = load_hardware(name).kind == "cpu"
     for item in unnoticed(name, "0", tmp_path):
-        costs = cpu and item.path[0] == "dataflow" and (item.path[1] != "memory" or "cold_" in item.key or "refill" in item.key)
+        costs = (
+            cpu
+            and item.path[0] == "dataflow"
+            and (item.path[1] != "memory" or "cold_" in item.key or "refill" in item.key)
+        )
         assert item.path[0] == "energy_pj" or item.key in FREE | FREE_HERE or costs, item
 
 
