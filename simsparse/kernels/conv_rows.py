@@ -1,50 +1,83 @@
-"""Depthwise 3x3 convolution with its nine weights in registers, strides 1 and 2, straight from the image.
+"""Depthwise 3x3 convolution with its nine weights in registers, strides 1 and 2, over padded planes in L1.
 
-A few output rows at a time, from left to right: a row of inputs is loaded once for all the output rows that
-see it, and memory is read and written in streams, as caches expect it. Lanes that look over the border left
-or right are cut off; a row of zeros stands for what is above and below. Reading a little beyond a plane is
-harmless between planes; the ends of the first and the last are copied to where there is room.
+Planes are copied with +0 around them, at stride 2 with even and odd columns apart: then every tap of every
+vector of outputs is one load without a mask. A column of vectors is walked from top to bottom, so an input
+row is loaded once for all the output rows that see it. Several small planes are copied before the first is
+summed up: a load that spans two stores has to wait until both have left the store buffer.
 
-Limit. A vector of outputs costs nine FMAs, 4.5 cycles. Beside them go, at stride 1 and four rows, 4.5 loads
-(3.2 cycles, as every second or third straddles two cache lines); at stride 2 and two rows, ten loads (7
-cycles) and 7.5 shuffles.
+Limit. A vector of outputs costs nine FMAs, 4.5 cycles, beside 3 loads at stride 1 and 6 at stride 2 (every
+third straddles two cache lines) and a share of the copy: a load, a store and, at stride 2, two shuffles for
+each vector of inputs.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from simsparse.kernels._jit import kernel
 from simsparse.kernels.conv_flat import Floats, limits_of
-from simsparse.kernels.conv_simd import halves_even, halves_odd, in_order, lanes_kept
+from simsparse.kernels.conv_simd import halves_even, halves_odd, in_order
 from simsparse.kernels.simd_emit import apart, inner
-from simsparse.kernels.simd_memory import load, load_splat, store
+from simsparse.kernels.simd_memory import load, load_first, load_splat, prefetch, store
 from simsparse.kernels.simd_ops import (
+    add,
     compile_apart,
     floats,
     fma,
     maximum,
     minimum,
+    mul,
     splat,
     stay_rolled,
     zeros,
 )
-from simsparse.kernels.simd_scalar import address_of, peek_f32, poke_f32
+from simsparse.kernels.simd_scalar import address_of
 from simsparse.kernels.spmm_tile import GELU, NO_ACTIVATION, Epilogue, finish_row, read_row, write_row
 
-ROWS = (4, 2)
-"""Output rows at a time, at strides 1 and 2."""
-LEAD = 64
-"""Bytes before the row of zeros, as rows are read from left of their start on."""
+Geometry = tuple[int, int, int, int, int, int, int, int, int]
+"""Height, width; out height, out width; stride; padding above; output rows of a strip; planes copied at a
+time; rows of W per channel."""
 
-Geometry = tuple[int, int, int, int, int, int, int, int, int, int, int]
-"""Height, width; out height, out width; stride; padding above and left; rows of W per channel; floats that
-are read behind a row; bytes from the row of zeros to copied ones, and to a group of outputs."""
+Tile = tuple[int, int, int, int]
+"""Bytes of a plane's tile, of a row of it, and in a row of the first input and of what the first tap sees."""
 
-Rows = tuple[int, int, int, int]
-"""Addresses of a group's first input row, of the second, and of the last; bytes between those inside."""
+
+@inner
+def copy_rows(w: Any, x: int, rows: int, width: int, target: int, pitch: int) -> None:
+    """``rows`` rows of ``width`` floats to places ``pitch`` bytes apart; +0 behind less than a vector."""
+    if width < floats(w):
+        for _ in range(rows):
+            store(target, load_first(w, x, width))
+            x, target = x + 4 * width, target + pitch
+        return
+    end = 4 * (width - floats(w))
+    for _ in range(rows):
+        place = 0
+        while place < end:
+            stay_rolled()
+            store(target + place, load(w, x + place))
+            place += 4 * floats(w)
+        store(target + end, load(w, x + end))
+        x, target = x + 4 * width, target + pitch
+
+
+@inner
+def fill_rows(w: Any, rows: int, target: int, bytes_: int) -> None:
+    """+0."""
+    for place in range(0, rows * bytes_, 4 * floats(w)):
+        store(target + place, zeros(w))
+
+
+@inner
+def copy_strip(w: Any, x: int, first: int, rows: int, geometry: Geometry, at: int, tile: Tile) -> None:
+    """Rows ``first``.. of a plane to its tile; whole planes leave the rows beyond them as they are: +0."""
+    height, width, out_height, _, _, _, strip, _, _ = geometry
+    above, until = min(max(-first, 0), rows), max(min(rows, height - first), 0)
+    if strip < out_height:
+        fill_rows(w, above, at, tile[1])
+        fill_rows(w, rows - until, at + until * tile[1], tile[1])
+    source = x + 4 * (first + above) * width
+    copy_rows(w, source, until - above, width, at + above * tile[1] + tile[2], tile[1])
 
 
 @inner
@@ -64,176 +97,128 @@ def nine(w: Any, values: int) -> Any:
 
 
 @inner
-def see_one(w: Any, at: int, sides: Any) -> Any:
-    """What three taps see at stride 1."""
-    return lanes_kept(load(w, at), sides[0]), load(w, at + 4), lanes_kept(load(w, at + 8), sides[1])
-
-
-@inner
-def see_two(w: Any, at: int, sides: Any) -> Any:
+def see_two(w: Any, at: int) -> Any:
     """What three taps see at stride 2, lanes out of order."""
     step = 4 * floats(w)
     a, b, c, d = load(w, at), load(w, at + step), load(w, at + 8), load(w, at + step + 8)
-    return lanes_kept(halves_even(a, b), sides[0]), halves_odd(a, b), lanes_kept(halves_even(c, d), sides[1])
+    return halves_even(a, b), halves_odd(a, b), halves_even(c, d)
 
 
 @inner
-def tap_row(seen: Any, a: Any, b: Any, c: Any, total: Any) -> Any:
-    """``total`` plus three products."""
-    return fma(seen[2], c, fma(seen[1], b, fma(seen[0], a, total)))
-
-
-@inner
-def four_rows(w: Any, rows: Rows, weights: Any, start: Any, sides: Any) -> Any:
-    """A vector of each of four output rows at stride 1."""
-    first, at, last, pitch = rows
-    k, m, n, o, p, q, r, s, t = weights
-    seen = see_one(w, first, sides)
-    a = tap_row(seen, k, m, n, start)
-    seen = see_one(w, at, sides)
-    a, b = tap_row(seen, o, p, q, a), tap_row(seen, k, m, n, start)
-    seen = see_one(w, at + pitch, sides)
-    a, b, c = tap_row(seen, r, s, t, a), tap_row(seen, o, p, q, b), tap_row(seen, k, m, n, start)
-    seen = see_one(w, at + 2 * pitch, sides)
-    b, c, d = tap_row(seen, r, s, t, b), tap_row(seen, o, p, q, c), tap_row(seen, k, m, n, start)
-    seen = see_one(w, at + 3 * pitch, sides)
-    c, d = tap_row(seen, r, s, t, c), tap_row(seen, o, p, q, d)
-    return a, b, c, tap_row(see_one(w, last, sides), r, s, t, d)
-
-
-@inner
-def two_rows(w: Any, rows: Rows, weights: Any, start: Any, sides: Any) -> Any:
-    """A vector of each of two output rows at stride 2."""
-    first, at, last, pitch = rows
-    k, m, n, o, p, q, r, s, t = weights
-    a = tap_row(see_two(w, first, sides), k, m, n, start)
-    a = tap_row(see_two(w, at, sides), o, p, q, a)
-    seen = see_two(w, at + pitch, sides)
-    a, b = tap_row(seen, r, s, t, a), tap_row(seen, k, m, n, start)
-    b = tap_row(see_two(w, at + 2 * pitch, sides), o, p, q, b)
-    b = tap_row(see_two(w, last, sides), r, s, t, b)
-    return in_order(a), in_order(b)
-
-
-@inner
-def put_vector(w: Any, value: Any, y: int, limits: Any) -> None:
-    """Clip and store a vector."""
-    store(y, minimum(maximum(value, splat(w, limits[0])), splat(w, limits[1])))
-
-
-@inner
-def look(w: Any, rows: Rows, column: int, right: int, step: int, edges: int) -> Any:
-    """The group's rows from a column of outputs on, and which lanes see no border left and right."""
-    size = 4 * floats(w)
-    before = load(w, edges if column == 0 else edges + size)
-    behind = load(w, edges + 2 * size if column == right else edges + size)
-    move = 4 * step * column
-    return (rows[0] + move, rows[1] + move, rows[2] + move, rows[3]), (before, behind)
-
-
-@inner
-def sum_four(
-    w: Any, rows: Rows, width: int, weights: Any, start: Any, edges: int, y: int, limits: Any
-) -> None:
-    """Four output rows at stride 1; less than a vector is followed by what is not meant."""
-    right = max(width - floats(w), 0)
-    for begin in range(0, width, floats(w)):
-        stay_rolled()
-        column = min(begin, right)
-        here, sides = look(w, rows, column, right, 1, edges)
-        a, b, c, d = four_rows(w, here, weights, start, sides)
-        to = y + 4 * column
-        put_vector(w, a, to, limits)
-        put_vector(w, b, to + 4 * width, limits)
-        put_vector(w, c, to + 8 * width, limits)
-        put_vector(w, d, to + 12 * width, limits)
-
-
-@inner
-def sum_two(
-    w: Any, rows: Rows, width: int, weights: Any, start: Any, edges: int, y: int, limits: Any
-) -> None:
-    """Two output rows at stride 2."""
-    right = max(width - floats(w), 0)
-    for begin in range(0, width, floats(w)):
-        stay_rolled()
-        column = min(begin, right)
-        here, sides = look(w, rows, column, right, 2, edges)
-        a, b = two_rows(w, here, weights, start, sides)
-        put_vector(w, a, y + 4 * column, limits)
-        put_vector(w, b, y + 4 * (column + width), limits)
-
-
-@apart
-def copy_rows(x: int, first: int, rows: int, geometry: Geometry, target: int) -> None:
-    """Rows ``first``.. of a plane one behind the other, +0 where it has none."""
-    compile_apart()
-    height, width = geometry[0], geometry[1]
-    for row in range(first, first + rows):
-        inside = row >= 0 and row < height
-        for column in range(width):
-            poke_f32(target, peek_f32(x + 4 * (row * width + column)) if inside else np.float32(0))
-            target += 4
-
-
-@apart
-def copy_floats(x: int, y: int, amount: int) -> None:
-    """From one place to another."""
-    compile_apart()
-    for i in range(amount):
-        poke_f32(y + 4 * i, peek_f32(x + 4 * i))
-
-
-@inner
-def place_rows(x: int, first: int, amount: int, geometry: Geometry, lonely: bool, scratch: int) -> Rows:
-    """Where the ``amount`` input rows from ``first`` on are; ``scratch``: a row of zeros, room for copies."""
-    height, width, left, over, gap = geometry[0], geometry[1], 4 * geometry[6], geometry[8], geometry[9]
-    pitch, end = 4 * width, first + amount
-    at, above, below = x + first * pitch, 0, 0
-    touching = first <= 0 or end * width + over > height * width
-    if (lonely and touching) or first < -1 or end > height + 1:
-        at = scratch + gap
-        copy_rows(x, first, amount, geometry, at)
-        above, below = at, at + (amount - 1) * pitch
+def put_vector(w: Any, value: Any, at: int, room: int, valid: int, y: int, limits: Any) -> None:
+    """Clip and store a vector at float ``at``, whole where there is room: later ones overwrite the rest."""
+    value = minimum(maximum(value, splat(w, limits[0])), splat(w, limits[1]))
+    if room - at >= floats(w):
+        store(y + 4 * at, value)
     else:
-        above = at if first >= 0 else scratch
-        below = at + (amount - 1) * pitch if end <= height else scratch
-    return above - left, at + pitch - left, below - left, pitch
+        write_row(w, y + 4 * at, value, valid)
+
+
+@inner
+def walk_one(
+    w: Any,
+    at: int,
+    rows: int,
+    weights: Any,
+    start: Any,
+    y: int,
+    width: int,
+    room: int,
+    limits: Any,
+    pitch: int,
+    ahead: int,
+) -> None:
+    """A column of vectors of ``rows`` output rows at stride 1; ``at``: the first row that they see."""
+    a, b, c, d, e, f, g, h, i = weights
+    valid = min(width, floats(w))
+    seen = load(w, at)
+    one = fma(seen, a, start)
+    seen = load(w, at + 4)
+    one = fma(seen, b, one)
+    seen = load(w, at + 8)
+    above = fma(seen, c, one)
+    at += pitch
+    seen = load(w, at)
+    two, one = mul(seen, d), fma(seen, a, start)
+    seen = load(w, at + 4)
+    two, one = fma(seen, e, two), fma(seen, b, one)
+    seen = load(w, at + 8)
+    above, below = add(above, fma(seen, f, two)), fma(seen, c, one)
+    for row in range(rows):
+        stay_rolled()
+        prefetch(w, ahead)
+        ahead += 4 * floats(w)
+        at += pitch
+        seen = load(w, at)
+        three, two, one = mul(seen, g), mul(seen, d), fma(seen, a, start)
+        seen = load(w, at + 4)
+        three, two, one = fma(seen, h, three), fma(seen, e, two), fma(seen, b, one)
+        seen = load(w, at + 8)
+        total = add(above, fma(seen, i, three))
+        above, below = add(below, fma(seen, f, two)), fma(seen, c, one)
+        put_vector(w, total, row * width, room, valid, y, limits)
+
+
+@inner
+def walk_two(
+    w: Any,
+    at: int,
+    rows: int,
+    weights: Any,
+    start: Any,
+    y: int,
+    width: int,
+    room: int,
+    limits: Any,
+    pitch: int,
+    ahead: int,
+) -> None:
+    """``walk_one`` at stride 2."""
+    a, b, c, d, e, f, g, h, i = weights
+    valid = min(width, floats(w))
+    p, q, r = see_two(w, at)
+    above = fma(r, c, fma(q, b, fma(p, a, start)))
+    for row in range(rows):
+        stay_rolled()
+        prefetch(w, ahead)
+        prefetch(w, ahead + 8 * floats(w))
+        ahead += 16 * floats(w)
+        at += pitch
+        p, q, r = see_two(w, at)
+        total = add(above, fma(r, f, fma(q, e, mul(p, d))))
+        at += pitch
+        p, q, r = see_two(w, at)
+        total = add(total, fma(r, i, fma(q, h, mul(p, g))))
+        above = fma(r, c, fma(q, b, fma(p, a, start)))
+        put_vector(w, in_order(total), row * width, room, valid, y, limits)
 
 
 @inner
 def sum_plane(
     w: Any,
-    x: int,
+    at: int,
+    rows: int,
     geometry: Geometry,
+    tile: Tile,
     values: int,
     shift: int,
-    edges: int,
-    lonely: bool,
-    scratch: int,
     y: int,
     room: int,
     activation: int,
+    ahead: int,
 ) -> None:
-    """The plane at y of one row of W, where ``room`` floats may be written."""
-    _, _, height, width, stride, top, _, _, _, _, _ = geometry
+    """``rows`` output rows of one row of W; at y ``room`` floats may be written, ``ahead`` is read later."""
+    width = geometry[3]
     weights, limits = nine(w, values), limits_of(activation)
     start = load_splat(w, shift) if shift != 0 else zeros(w)
-    deep, beyond = ROWS[stride - 1], max(floats(w) - width, 0)
-    for begin in range(0, height, deep):
-        stay_rolled()
-        row = min(begin, height - deep)
-        rows = place_rows(x, row * stride - top, (deep - 1) * stride + 3, geometry, lonely, scratch)
-        to = y + 4 * row * width
-        crowded = (row + deep) * width + beyond > room
-        if crowded:
-            to = scratch + geometry[10]
-        if stride == 1:
-            sum_four(w, rows, width, weights, start, edges, to, limits)
+    for first in range(0, width, floats(w)):
+        column = max(min(first, width - floats(w)), 0)
+        place, target, left = at + tile[3] + 4 * geometry[4] * column, y + 4 * column, room - column
+        if geometry[4] == 1:
+            walk_one(w, place, rows, weights, start, target, width, left, limits, tile[1], ahead)
         else:
-            sum_two(w, rows, width, weights, start, edges, to, limits)
-        if crowded:
-            copy_floats(to, y + 4 * row * width, deep * width)
+            walk_two(w, place, rows, weights, start, target, width, left, limits, tile[1], ahead)
+        ahead += 4 * floats(w) * rows * geometry[4] * geometry[4]
 
 
 @apart
@@ -253,8 +238,8 @@ def rows_share(
     low: int,
     high: int,
     values: int,
-    edges: int,
     geometry: Geometry,
+    tile: Tile,
     x: Floats,
     y: Floats,
     scratch: Floats,
@@ -264,30 +249,38 @@ def rows_share(
 ) -> None:
     """Planes ``low``..``high`` of x (batch, channels, pixels); ``values``: address of nine floats a row of W.
 
-    ``edges``: address of three vectors of masks: no border left, no border at all, none right. ``scratch``
-    starts with zeros.
+    ``scratch`` is +0 where nothing was copied to.
     """
     compile_apart()
-    height, width, out_height, out_width, _, _, _, multiplier, over, _, _ = geometry
-    channels, size = x.shape[1], out_height * out_width
-    alone = over > height * width or abs(x.strides[1]) < 4 * height * width
+    _, width, out_height, out_width, stride, top, strip, batch, multiplier = geometry
+    channels, size, tiles = x.shape[1], out_height * out_width, address_of(scratch)
     later = residual.size > 0 or activation == GELU
-    clipping, dense = NO_ACTIVATION if later else activation, y.strides[1] == 4 * size
-    for plane in range(low, high):
-        item = plane // channels
-        channel = plane - item * channels
-        source = address_of(x) + item * x.strides[0] + channel * x.strides[1]
-        lonely = alone or channel == 0 or channel == channels - 1
-        rows_after = min(high - item * channels, channels) * multiplier
-        for row in range(channel * multiplier, (channel + 1) * multiplier):
-            target = address_of(y) + item * y.strides[0] + row * y.strides[1]
-            room = size * (rows_after - row) if dense else size
-            shift = address_of(bias) + 4 * row if bias.size > 0 else 0
-            place = address_of(scratch) + LEAD
-            sum_plane(
-                w, source, geometry, values + 36 * row, shift, edges, lonely, place, target, room, clipping
-            )
-            if later:
-                beside = address_of(residual) + item * residual.strides[0] + row * residual.strides[1]
-                epilogue = (0, beside if residual.size > 0 else 0, 0, activation)
-                finish_plane(w, target, size, epilogue)
+    clipping = NO_ACTIVATION if later else activation
+    whole = y.strides[1] == 4 * size and strip == out_height  # else what follows a plane may be done already
+    for begin in range(low, high, batch):
+        end, source = min(begin + batch, high), 0
+        for first in range(0, out_height, strip):
+            rows = min(strip, out_height - first)
+            for plane in range(begin, end):
+                item = plane // channels
+                source = address_of(x) + item * x.strides[0] + (plane - item * channels) * x.strides[1]
+                place = tiles + (plane - begin) * tile[0]
+                copy_strip(w, source, first * stride - top, (rows - 1) * stride + 3, geometry, place, tile)
+            coming = source + 4 * width * (first + rows) * stride
+            for plane in range(begin, end):
+                item = plane // channels
+                channel = plane - item * channels
+                place = tiles + (plane - begin) * tile[0]
+                for row in range(channel * multiplier, (channel + 1) * multiplier):
+                    target = address_of(y) + item * y.strides[0] + row * y.strides[1] + 4 * first * out_width
+                    after = min(high - item * channels, channels) * multiplier - row
+                    room = size * (after if whole else 1) - first * out_width
+                    shift = address_of(bias) + 4 * row if bias.size > 0 else 0
+                    own = values + 36 * row
+                    sum_plane(w, place, rows, geometry, tile, own, shift, target, room, clipping, coming)
+                    if later:
+                        beside = address_of(residual) + item * residual.strides[0] + row * residual.strides[1]
+                        beside += 4 * first * out_width
+                        epilogue = (0, beside if residual.size > 0 else 0, 0, activation)
+                        finish_plane(w, target, rows * out_width, epilogue)
+                coming += 4 * width * rows * stride

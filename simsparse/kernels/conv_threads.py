@@ -16,7 +16,9 @@ from simsparse.kernels.conv_depthwise import Geometry, depthwise_share
 from simsparse.kernels.conv_direct import direct_share
 from simsparse.kernels.conv_flat import Floats, flat_share
 from simsparse.kernels.conv_rows import Geometry as RowGeometry
-from simsparse.kernels.conv_rows import rows_share
+from simsparse.kernels.conv_rows import Tile, rows_share
+from simsparse.kernels.conv_stream import Geometry as StreamGeometry
+from simsparse.kernels.conv_stream import stream_share
 
 
 @threaded_kernel
@@ -67,8 +69,8 @@ def row_shares(
     w: Any,
     bounds: NDArray[np.int64],
     values: int,
-    edges: int,
     geometry: RowGeometry,
+    tile: Tile,
     x: Floats,
     y: Floats,
     tiles: Floats,
@@ -76,10 +78,30 @@ def row_shares(
     residual: Floats,
     activation: int,
 ) -> None:
-    """Planes ``bounds[t]``..``bounds[t + 1]`` of x on thread t, each with its own scratch."""
+    """Planes ``bounds[t]``..``bounds[t + 1]`` of x on thread t, each with its own tiles."""
+    for t in prange(bounds.size - 1):
+        operands = (values, geometry, tile, x, y, tiles[t], bias, residual, activation)
+        rows_share(w, bounds[t], bounds[t + 1], *operands)
+
+
+@threaded_kernel
+def stream_shares(
+    w: Any,
+    bounds: NDArray[np.int64],
+    values: int,
+    edges: int,
+    geometry: StreamGeometry,
+    x: Floats,
+    y: Floats,
+    tiles: Floats,
+    bias: Floats,
+    residual: Floats,
+    activation: int,
+) -> None:
+    """Planes ``bounds[t]``..``bounds[t + 1]`` of x on thread t, each with its own room for copied rows."""
     for t in prange(bounds.size - 1):
         operands = (values, edges, geometry, x, y, tiles[t], bias, residual, activation)
-        rows_share(w, bounds[t], bounds[t + 1], *operands)
+        stream_share(w, bounds[t], bounds[t + 1], *operands)
 
 
 @threaded_kernel

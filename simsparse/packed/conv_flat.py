@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numba.core import types as _types
 from numpy.typing import NDArray
 
 from simsparse.formats.product import CompressedRows
@@ -16,81 +12,36 @@ from simsparse.ir import ConvShape
 from simsparse.kernels.conv_flat import flat_share
 from simsparse.kernels.simd import Width
 from simsparse.packed.arrays import address, aligned
+from simsparse.packed.conv_planes import Planes
 from simsparse.packed.conv_window import tap_shifts, window_of
-from simsparse.packed.panels import Panels, panels
-from simsparse.packed.request import Floats
-from simsparse.packed.threads import on_threads, width_type
+from simsparse.packed.panels import panels
 
-types: Any = _types
-_INTEGER, _BOUNDS = types.int64, types.Array(types.int64, 1, "C")
-_BATCH, _VECTOR = types.Array(types.float32, 3, "A"), types.Array(types.float32, 1, "C")
-_OPERANDS = (
-    *(types.UniTuple(_INTEGER, size) for size in (2, 3, 2)),
-    *(_INTEGER, _BATCH, _BATCH, _VECTOR, _BATCH, _INTEGER),
-)
-_NO_BIAS, _NO_RESIDUAL = np.empty(0, np.float32), np.empty((0, 0, 0), np.float32)
 _VECTORS = 7
 """Vectors of a panel: enough independent sums, and whole rows of the usual images."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Flat:
-    """The stored taps of each row, and per panel the addresses of its masks and flags in ``kept``."""
-
-    threads: int
-    multiplier: int
-    cut: Panels
-    ends: NDArray[np.int64]
-    numbers: NDArray[np.int32]
-    values: NDArray[np.float32]
-    shifts: NDArray[np.int64]
-    records: NDArray[np.int64]
-    kept: tuple[NDArray[Any], ...]
-
-    @property
-    def stored_bytes(self) -> int:
-        parts: tuple[NDArray[Any], ...] = (self.ends, self.numbers, self.values, self.shifts, self.records)
-        return sum(part.nbytes for part in parts + self.kept)
-
-    def run(
-        self, x: Floats, y: Floats, bias: Floats | None, residual: Floats | None, activation: int
-    ) -> None:
-        self.bind(x, y, bias, residual, activation)()
-
-    def bind(
-        self, x: Floats, y: Floats, bias: Floats | None, residual: Floats | None, activation: int
-    ) -> Callable[[], None]:
-        taps = (address(self.ends), address(self.numbers), address(self.values))
-        tables = (address(self.shifts), address(self.records))
-        counts = (self.cut.wides, self.cut.total - self.cut.wides)
-        shift = _NO_BIAS if bias is None else bias
-        beside = _NO_RESIDUAL if residual is None else residual
-        operands = (counts, taps, tables, self.multiplier, x, y, shift, beside, activation)
-        widths, planes = (self.cut.wide, self.cut.narrow), y.shape[0] * y.shape[1]
-        if self.threads == 1:
-            return functools.partial(_compiled(*widths), *widths, 0, planes, *operands)
-        bounds = np.arange(self.threads + 1, dtype=np.int64) * planes // self.threads
-        shared = (*widths, bounds, *operands)
-        return lambda: on_threads(self.threads, lambda: _compiled_threads(*widths), shared)
-
-
-def pack_flat(weights: CompressedRows, conv: ConvShape, threads: int) -> Flat:
+def pack_flat(weights: CompressedRows, conv: ConvShape, threads: int) -> Planes:
     """Rows of kernel height · kernel width taps, one or more per channel."""
     cut = panels(conv.out_height * conv.out_width, _VECTORS)
     window = window_of(conv)
     split = cut.wides * cut.wide.count
     wide, wide_kept = _panel_masks(window.masks[:, :split], cut.wide)
     narrow, narrow_kept = _panel_masks(window.masks[:, split:], cut.narrow)
-    return Flat(
+    taps = (weights.pointers, weights.columns, np.ascontiguousarray(weights.values, np.float32))
+    tables = (tap_shifts(conv), np.concatenate((wide, narrow)))
+    return Planes(
         threads=threads,
-        multiplier=weights.shape[0] // conv.in_channels,
-        cut=cut,
-        ends=weights.pointers,
-        numbers=weights.columns,
-        values=np.ascontiguousarray(weights.values, np.float32),
-        shifts=tap_shifts(conv),
-        records=np.concatenate((wide, narrow)),
-        kept=(*wide_kept, *narrow_kept),
+        kernel=flat_share,
+        threaded="flat_shares",
+        widths=(cut.wide, cut.narrow),
+        constants=(
+            (cut.wides, cut.total - cut.wides),
+            (address(taps[0]), address(taps[1]), address(taps[2])),
+            (address(tables[0]), address(tables[1])),
+            weights.shape[0] // conv.in_channels,
+        ),
+        tile_floats=0,
+        kept=(*taps, *tables, *wide_kept, *narrow_kept),
     )
 
 
@@ -107,22 +58,3 @@ def _panel_masks(bits: NDArray[np.uint16], of: Width) -> tuple[NDArray[np.int64]
     plain = np.asarray(lanes.reshape(-1, taps, of.floats).all(axis=2), np.uint8)
     places = np.stack((address(masks) + masks.strides[0] * which, address(plain) + taps * which), axis=1)
     return places.astype(np.int64).reshape(-1, 2), (masks, plain)
-
-
-@functools.cache
-def _compiled(wide: Width, narrow: Width) -> Callable[..., None]:
-    dispatcher: Any = flat_share
-    types_of = (width_type(wide), width_type(narrow), _INTEGER, _INTEGER, *_OPERANDS)
-    entry: Callable[..., None] = dispatcher.compile(types_of)
-    return entry
-
-
-@functools.cache
-def _compiled_threads(wide: Width, narrow: Width) -> Callable[..., None]:
-    from simsparse.kernels import conv_threads
-
-    dispatcher: Any = conv_threads.flat_shares
-    entry: Callable[..., None] = dispatcher.compile(
-        (width_type(wide), width_type(narrow), _BOUNDS, *_OPERANDS)
-    )
-    return entry

@@ -91,6 +91,11 @@ if __name__ == "__main__":
         for at_end in (True, False):
             check_conv("csr", 1, conv_shape(6, size, (1, 1), (2, 2)), at_end)
             check_conv("csr", 1, conv_shape(6, size, (1, 1), (2, 1)), at_end)
+    for size in ((70, 117), (100, 83), (1200, 7)):  # read straight from the image
+        for stride in (1, 2):
+            for at_end in (True, False):
+                conv = conv_shape(6, size, (3, 3), (stride, stride), (1, 1, 1, 1))
+                check_conv("depthwise", 6, conv, at_end, density=1.0)
     for kernel in ("csr", "pairs", "grouped"):
         for n in (3, 16, 17, 130):
             for at_end in (True, False):

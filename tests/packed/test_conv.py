@@ -113,6 +113,22 @@ def test_depthwise_in_strips(size, stride):
     check(conv, 1, 5, 1.0, 0, 2, "direct")
 
 
+@pytest.mark.parametrize(
+    ("size", "padding"), [((1, 1), (1, 1, 1, 1)), ((2, 2), (1, 1, 1, 1)), ((600, 5), (0, 2, 0, 2))]
+)
+@pytest.mark.parametrize("multiplier", [1, 2])
+def test_depthwise_of_less_than_a_vector_writes_nothing_else(size, padding, multiplier):
+    conv = conv_shape(4, size, (3, 3), (1, 1), padding)
+    w, mask, x = case(conv, 4, 4 * multiplier, 1.0, 0, 2)
+    expected, off = convolved(w, mask, x, conv, 4)
+    room = np.full(expected.size + 128, 7, np.float32)
+    y = room[64:-64].reshape(expected.shape)
+    prepare_conv(encode(w, "csr", mask), conv, groups=4).multiply(x, out=y)
+    assert np.all(np.abs(y - expected) <= off)
+    assert np.all(room[:64] == 7)
+    assert np.all(room[-64:] == 7)
+
+
 @pytest.mark.parametrize("isa", ["plain", "avx512"])
 @pytest.mark.parametrize("kernel", ["csr", "depthwise"])
 def test_other_simd_paths(monkeypatch, isa, kernel):
