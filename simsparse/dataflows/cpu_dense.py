@@ -6,6 +6,7 @@ whole where there are enough of them, else each is cut.
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -58,40 +59,15 @@ class DenseWork:
         weights, inputs = self.m * self.k * self.value_bytes, self.inputs * self.value_bytes
         outputs = (2.0 - self.one_column) * self.m * self.n * self.value_bytes
         vector = self.one_column > 0
-        own, shared = self.own_bytes, self.shared_bytes
+        own = self.own_bytes
+        stream = functools.partial(Stream, footprint=own, shared=self.shared_bytes)
+        of_weights = functools.partial(stream, unique=self.weights_unique, cold=self.cold_weights)
+        of_others = functools.partial(stream, weights=costs.streams, cold=self.cold_activations)
         packed, streamed, read, written = memory.streams(
-            Stream(
-                size=np.where(vector, 0.0, weights),
-                weights=costs.streams,
-                footprint=own,
-                shared=shared,
-                unique=self.weights_unique,
-                cold=self.cold_weights,
-            ),
-            Stream(
-                size=np.where(vector, weights, 0.0),
-                weights=costs.vector_streams,
-                footprint=own,
-                shared=shared,
-                unique=self.weights_unique,
-                cold=self.cold_weights,
-            ),
-            Stream(
-                size=inputs,
-                weights=costs.streams,
-                footprint=own,
-                shared=shared,
-                unique=self.inputs_unique,
-                cold=self.cold_activations,
-            ),
-            Stream(
-                size=outputs,
-                weights=costs.streams,
-                footprint=own,
-                shared=shared,
-                written=True,
-                cold=self.cold_activations,
-            ),
+            of_weights(size=np.where(vector, 0.0, weights), weights=costs.streams),
+            of_weights(size=np.where(vector, weights, 0.0), weights=costs.vector_streams),
+            of_others(size=inputs, unique=self.inputs_unique),
+            of_others(size=outputs, written=True),
         )
         further = np.where(self.direct > 0, machine.thread_launch_cycles, costs.thread_launch_cycles)
         launch = costs.launch_cycles + machine.memory.cold_call_cycles * self.cold_activations

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from simsparse.measure.calibrate_cases import COLD_FROM_BYTES, ProductCase, designed_cases
 from simsparse.measure.calibrate_limits import HostCpu, HostLimits, better_host, host_cpu, measure_host
 from simsparse.measure.calibrate_timing import ReadyCase, Sample, kernels_for, make_ready, time_case
+from simsparse.measure.fit_priors import ONE_THREAD_MACS
 from simsparse.measure.timing import HostClock, Timer, combine
 
 PASSES = 2
@@ -125,7 +126,7 @@ def _together(timer: Timer, threads: int) -> list[Sample]:
     timer.patience_s = _THREADS_S / (6 * _THREAD_CASES)
     wide = [(_macs(case), seed, case) for seed, case in enumerate(designed_cases()) if case.n > 8]
     samples: list[Sample] = []
-    for _, seed, case in sorted(one for one in wide if one[0] > 2**18)[:_THREAD_CASES]:
+    for _, seed, case in sorted(one for one in wide if one[0] > ONE_THREAD_MACS)[:_THREAD_CASES]:
         ready = make_ready(case, seed, threads)
         calls = {name: ready.calls[name] for name in ("csr", "grouped", "dense")}
         samples += time_case(timer, replace(ready, calls=calls), threads=threads)

@@ -228,14 +228,13 @@ class Timer:
         settle_s: float = 0.1,
     ) -> None:
         self.clock = clock
-        self.gate = Gate(clock)
-        self._gates = {1: self.gate}
+        self._gates: dict[int, Gate] = {}
         self._settle_s = settle_s
         self.rounds = rounds
         self.burst_s = burst_s
         self.least_windows = least_windows
         self.patience_s = 6 * burst_s if patience_s is None else patience_s
-        self.gate.settle(settle_s)
+        self.gate = self._gate_of(1)
 
     def measure(
         self,

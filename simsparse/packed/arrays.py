@@ -39,17 +39,24 @@ def address(array: NDArray[Any]) -> int:
     return first
 
 
-def overlap(y: NDArray[Any], *others: NDArray[Any] | None) -> bool:
-    """Whether one of the others may share memory with ``y``."""
-    return any(other is not None and np.may_share_memory(y, other) for other in others)
+def can_write(
+    y: NDArray[Any], x: NDArray[Any], residual: NDArray[Any] | None, *, adds_in_place: bool
+) -> bool:
+    """Whether nothing that a kernel still reads lies where it writes.
+
+    With ``adds_in_place`` that may be the residual, element by element.
+    """
+    read = [x] if residual is None or (adds_in_place and _is_same(y, residual)) else [x, residual]
+    return not any(np.may_share_memory(y, other) for other in read)
 
 
-def is_same(y: NDArray[Any], other: NDArray[Any] | None) -> bool:
+def _is_same(y: NDArray[Any], other: NDArray[Any]) -> bool:
     """Whether both have their elements at the same places."""
-    return (
-        other is not None
-        and (address(y), y.shape, y.strides) == (address(other), other.shape, other.strides)
-        and y.dtype == other.dtype
+    return (address(y), y.shape, y.strides, y.dtype) == (
+        address(other),
+        other.shape,
+        other.strides,
+        other.dtype,
     )
 
 

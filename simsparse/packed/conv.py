@@ -23,7 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 from simsparse.errors import FormatError, ShapeError, UsageError
 from simsparse.formats.base import Encoded
 from simsparse.ir import ConvShape
-from simsparse.packed.arrays import is_same, overlap
+from simsparse.packed.arrays import can_write
 from simsparse.packed.conv_pack import Images, adds_in_place, pack_conv
 from simsparse.packed.conv_window import check_conv
 from simsparse.packed.preparation import ACTIVATIONS, Activation, bias_vector, check_activation, threads_here
@@ -74,7 +74,9 @@ class PackedConv:
         shape = (images.shape[0], self.shape[0], conv.out_height, conv.out_width)
         beside = None if residual is None else _checked(np.asarray(residual), "residual", shape)
         y = np.empty(shape, np.float32) if out is None else _checked(out, "out", shape)
-        if not _flat(y) or (out is not None and not self._can_write(y, images, beside)):
+        if not _flat(y) or (
+            out is not None and not can_write(y, images, beside, adds_in_place=self.adds_in_place)
+        ):
             y = np.empty(shape, np.float32)
         if shape[0]:
             flat = None if beside is None else _planes(beside)
@@ -101,7 +103,7 @@ class PackedConv:
         y = _checked(out, "out", shape)
         others = [array for array in (images, beside) if array is not None]
         in_place = images is x and all(_flat(array) for array in (y, *others))
-        if not in_place or not shape[0] or not self._can_write(y, images, beside):
+        if not in_place or not shape[0] or not can_write(y, images, beside, adds_in_place=self.adds_in_place):
 
             def multiply() -> None:
                 self.multiply(x, out=out, residual=residual)
@@ -114,12 +116,6 @@ class PackedConv:
     def adds_in_place(self) -> bool:
         """Whether a convolution writes over its residual as it adds it, without memory besides."""
         return adds_in_place(self.ready)
-
-    def _can_write(self, y: Floats, x: Floats, residual: Floats | None) -> bool:
-        """Whether nothing that the kernel still reads lies where it writes."""
-        if self.adds_in_place and is_same(y, residual):
-            residual = None
-        return not overlap(y, x, residual)
 
     def _images(self, x: ArrayLike) -> Floats:
         conv, images = self.conv, np.asarray(x)

@@ -32,6 +32,7 @@ def pack_depthwise(weights: CompressedRows, conv: ConvShape, threads: int) -> Pl
         kernel=depthwise_share,
         threaded="depthwise_shares",
         widths=(cut.wide, cut.narrow, width(2)),
+        of_image=conv.in_channels,
         constants=((cut.wides, cut.total - cut.wides), taps, strip.geometry),
         tile_floats=strip.floats,
         kept=kept,

@@ -34,6 +34,7 @@ def pack_flat(weights: CompressedRows, conv: ConvShape, threads: int) -> Planes:
         kernel=flat_share,
         threaded="flat_shares",
         widths=(cut.wide, cut.narrow),
+        of_image=weights.shape[0],
         constants=(
             (cut.wides, cut.total - cut.wides),
             (address(taps[0]), address(taps[1]), address(taps[2])),

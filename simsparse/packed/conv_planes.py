@@ -1,4 +1,4 @@
-"""What all depthwise convolutions share: a kernel called on runs of planes, each thread with its own tile."""
+"""What depthwise and direct convolutions share: a kernel on runs of planes or strips, one tile per thread."""
 
 from __future__ import annotations
 
@@ -27,16 +27,19 @@ Constants = tuple[int | tuple[int, ...], ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Planes:
-    """A kernel of planes, and ``threaded``, its name in ``kernels.conv_threads``; ``spare`` as in ``Tiled``.
+    """A kernel of planes, and ``threaded``, its name in ``kernels.conv_threads``.
 
+    ``of_image`` is how many planes, or what else the kernel numbers through the batch, an image has.
     ``constants`` are its operands that no call changes: integers, tuples of them, addresses in ``kept``. A
-    tile of ``tile_floats`` zeros per thread (0: none) stays +0 where the kernel does not write.
+    tile of ``tile_floats`` zeros per thread (0: none) stays +0 where the kernel does not write; ``spare``
+    holds tiles that no call is using.
     """
 
     threads: int
     kernel: Callable[..., None]
     threaded: str
     widths: tuple[Width, ...]
+    of_image: int
     constants: Constants
     tile_floats: int
     kept: tuple[NDArray[Any], ...]
@@ -77,8 +80,7 @@ class Planes:
         )
         kinds = tuple(len(value) if isinstance(value, tuple) else 0 for value in self.constants)
         own = self.kernel, self.widths, kinds
-        # planes of y where nothing is copied
-        planes = x.shape[0] * (x if self.tile_floats else y).shape[1]
+        planes = x.shape[0] * self.of_image
         if self.threads == 1:
             tile = (tiles[0],) if self.tile_floats else ()
             operands = (*self.widths, 0, planes, *self.constants, x, y, *tile, *after)

@@ -49,6 +49,7 @@ def pack_windows(weights: CompressedRows, conv: ConvShape, threads: int) -> Plan
         kernel=rows_share,
         threaded="row_shares",
         widths=(width(),),
+        of_image=conv.in_channels,
         constants=(address(values), geometry, (plane_bytes, 4 * span, 4 * (before + left), 4 * before)),
         tile_floats=batch * plane_bytes // 4 + LINE_BYTES // 4,
         kept=(values,),

@@ -46,6 +46,7 @@ def pack_stream(weights: CompressedRows, conv: ConvShape, threads: int) -> Plane
         kernel=stream_share,
         threaded="stream_shares",
         widths=(width(),),
+        of_image=conv.in_channels,
         constants=(address(values), address(edges), geometry),
         tile_floats=_LEAD + zeros + copied + _lines(deep * conv.out_width + lanes),
         kept=(values, edges),

@@ -23,7 +23,7 @@ from simsparse.errors import FormatError, ShapeError, UsageError
 from simsparse.formats.base import Encoded
 from simsparse.formats.product import accumulator
 from simsparse.kernels.spmm_tile import GELU, NO_ACTIVATION, RELU, RELU6
-from simsparse.packed.arrays import is_same, overlap
+from simsparse.packed.arrays import can_write
 from simsparse.packed.choose import KERNELS, KernelInfo, choose, kernels
 from simsparse.packed.plain import Dense, Portable
 from simsparse.packed.request import Floats, Ready, Request
@@ -87,7 +87,9 @@ class Packed:
         beside = None if residual is None else _matrix(residual, "residual", shape, dtype, single)
         target = np.empty(shape, dtype) if out is None else _matrix(out, "out", shape, dtype, single)
         y = target
-        if out is not None and (y.strides[1] != y.itemsize or not self._can_write(y, columns, beside)):
+        if out is not None and (
+            y.strides[1] != y.itemsize or not can_write(y, columns, beside, adds_in_place=self.adds_in_place)
+        ):
             y = np.empty(shape, dtype)
         if shape[1]:
             self.ready.run(_by_rows(columns), y, self.bias, _by_rows(beside), ACTIVATIONS[self.activation])
@@ -113,7 +115,11 @@ class Packed:
         beside = None if residual is None else _matrix(residual, "residual", shape, dtype, single)
         y = _matrix(out, "out", shape, dtype, single)
         in_place = operand is x and all(_by_rows(array) is array for array in (columns, y, beside))
-        if not in_place or not shape[1] or not self._can_write(y, columns, beside):
+        if (
+            not in_place
+            or not shape[1]
+            or not can_write(y, columns, beside, adds_in_place=self.adds_in_place)
+        ):
 
             def multiply() -> None:
                 self.multiply(x, out, residual)
@@ -135,12 +141,6 @@ class Packed:
         from simsparse.packed.tiled import Tiled
 
         return isinstance(self.ready, Tiled)
-
-    def _can_write(self, y: NDArray[Any], x: NDArray[Any], residual: NDArray[Any] | None) -> bool:
-        """Whether nothing that the kernel still reads lies where it writes."""
-        if self.adds_in_place and is_same(y, residual):
-            residual = None
-        return not overlap(y, x, residual)
 
     def _operand(self, x: ArrayLike) -> NDArray[Any]:
         operand = np.asarray(x)
