@@ -9,9 +9,10 @@ process. Calls over 150 µs are timed in CPU time of the process, which leaves o
 thread, in wall time, and such a window does not count if a thread of ours had to wait for a processor
 meanwhile. On several threads the probe runs on all of them, which also wakes them, as the layer before does
 in a network; beside threads of another library it would be in their way, and runs on one core. On one thread
-the median of the windows counts, on more the lower quartile: that all cores are left alone for a whole window
-is rare. A case is measured in two passes apart in time: the fastest that the gate let through counts, and how
-far these lie apart is the noise floor.
+the median of the windows counts. On several it is a low quantile of four times as many: probes before and
+after say little of the time between, all cores are left alone to the end of hardly one long window in ten,
+and times below that of an undisturbed one there are not. A case is measured in two passes apart in time: the
+fastest that the gate let through counts, and how far these lie apart is the noise floor.
 
 The cache state is part of a time: *warm* means the same call came right before, *evicted* that a buffer twice
 the size of the L2 was read in between, *cold* one twice the size of the last cache.
@@ -47,6 +48,10 @@ SHORT_WINDOW_S = 50e-6
 """Short calls are repeated to fill a window of this length."""
 WAITED_SHARE = 0.02
 """A window in wall time counts if our threads waited for a processor at most this part of it."""
+QUANTILE, QUANTILE_TOGETHER = 0.5, 0.1
+"""Which of the windows that count is the time."""
+_MORE_TOGETHER = 4
+"""Times the windows that a burst on several cores goes on for."""
 _LONGER_TOGETHER = 4
 """A probe on several cores takes so many times as long: starting it is then a small part."""
 LEAST_KEPT = 3
@@ -160,7 +165,7 @@ class Timing:
     """One competitor's time in one case."""
 
     time_s: float
-    """Median of the windows that counted; of several passes, the smallest median."""
+    """Median of the windows that counted, or a lower quantile; of several passes, the smallest."""
     least_s: float
     """The fastest window that counted."""
     windows: int
@@ -213,8 +218,9 @@ class Gate:
 class Timer:
     """Times competitors side by side.
 
-    A burst lasts ``burst_s`` or until ``least_windows`` count, whichever is later, but no longer than
-    ``patience_s`` (by default six times ``burst_s``), which may be changed as time runs out.
+    A burst lasts ``burst_s`` or until ``least_windows`` count (on several threads four times as many),
+    whichever is later, but no longer than ``patience_s`` (by default six times ``burst_s``), which may be
+    changed as time runs out.
     """
 
     def __init__(
@@ -257,8 +263,8 @@ class Timer:
                 if threads > 1:
                     self.settle()
                 seen[name] += self._burst(call, gates[name], threads, before)
-        share = 0.5 if threads == 1 else 0.25
-        return {name: judge(windows, gates[name].limit_s(), share) for name, windows in seen.items()}
+        part = QUANTILE if threads == 1 else QUANTILE_TOGETHER
+        return {name: judge(windows, gates[name].limit_s(), part) for name, windows in seen.items()}
 
     def _gate_of(self, cores: int) -> Gate:
         if cores not in self._gates:
@@ -282,6 +288,7 @@ class Timer:
         count = 1 if before or per_call >= SHORT_WINDOW_S else math.ceil(SHORT_WINDOW_S / max(per_call, 1e-7))
         clock = self.clock.cpu_s if by_cpu else self.clock.wall_s
         limit = gate.limit_s()
+        enough = self.least_windows * (1 if threads == 1 else _MORE_TOGETHER)
         windows: list[Window] = []
         start, kept = self.clock.wall_s(), 0
         deadline = start + self.patience_s
@@ -290,7 +297,7 @@ class Timer:
             windows.append(window)
             kept += window.counts(limit)
             now = self.clock.wall_s()
-            if now >= deadline or (kept >= self.least_windows and now >= start + self.burst_s):
+            if now >= deadline or (kept >= enough and now >= start + self.burst_s):
                 return windows
 
     def _wait(self, gate: Gate, deadline_s: float) -> float:
@@ -335,13 +342,13 @@ class Timer:
         return (clock() - start) / count
 
 
-def judge(windows: Sequence[Window], limit_s: float, share: float = 0.5) -> Timing:
-    """The quantile ``share`` of the windows that nothing disturbed; a half is their median."""
+def judge(windows: Sequence[Window], limit_s: float, part: float = QUANTILE) -> Timing:
+    """The quantile ``part`` of the windows that nothing disturbed; a half is their median."""
     kept = [window.time_s for window in windows if window.counts(limit_s)]
     gated = len(kept) >= LEAST_KEPT
     fastest = sorted(window.time_s for window in windows)[: max(1, len(windows) // 4)]
     used = kept if gated else fastest
-    time_s = median(used) if share == 0.5 else float(np.quantile(used, share))
+    time_s = median(used) if part == 0.5 else float(np.quantile(used, part))
     return Timing(time_s=time_s, least_s=min(used), windows=len(windows), kept=len(kept), gated=gated)
 
 

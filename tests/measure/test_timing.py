@@ -234,6 +234,19 @@ def test_a_slow_second_core_stops_windows_on_two_threads_only() -> None:
     assert not timer.measure({"it": clock.call(1e-3)}, threads=2)["it"].gated
 
 
+def test_two_threads_take_their_time_from_the_few_windows_left_alone() -> None:
+    clock, calls = FakeClock(), 0
+
+    def call() -> None:
+        nonlocal calls
+        calls += 1
+        clock.run(1e-3 if calls % 6 == 0 else 1.5e-3)  # a neighbour between the probes
+
+    timer = Timer(clock)
+    assert timer.measure({"it": call}, threads=2)["it"].time_s == pytest.approx(1e-3, rel=1e-6)
+    assert timer.measure({"it": call})["it"].time_s == pytest.approx(1.5e-3, rel=1e-6)
+
+
 def test_the_host_probes_several_cores() -> None:
     clock = HostClock()
     clock.probe(2)
