@@ -41,6 +41,8 @@ class DenseWork:
     """Threads of the layer besides the first."""
     direct: FloatArray
     """1 where a convolution is summed up directly, without a matrix product."""
+    strided: FloatArray
+    """1 where it skips columns."""
     one_column: FloatArray
     value_bytes: FloatArray
     faster: FloatArray
@@ -95,7 +97,8 @@ class DenseWork:
         cycles = np.where(self.m * self.k * n <= costs.small_macs, small, packed)
         vector = self.m * costs.vector_row + self.k * costs.vector_input
         cycles = np.where(self.one_column > 0, vector, cycles)
-        direct = self.m * self.k * -(-n // _LANES) * costs.direct_vector
+        multiply = np.where(self.strided > 0, costs.direct_strided, 1.0) * costs.direct_vector
+        direct = self.m * (self.k * -(-n // _LANES) * multiply + costs.direct_plane)
         return np.where(self.direct > 0, direct, cycles)
 
 
@@ -188,6 +191,7 @@ def _dense_work(
             len(pieces) - 1,
             product.k,
             direct,
+            product.strided,
             product.n == 1 and not direct,
             product.value_bytes,
             faster,
@@ -207,6 +211,6 @@ def _dense_work(
 
 _PIECE = (
     *("count", "m", "n", "inputs", "own_bytes", "shared_bytes", "first"),
-    *("more", "k", "direct", "one_column", "value_bytes", "faster", "weights_unique", "inputs_unique"),
-    *("cold_weights", "cold_activations", "evicted"),
+    *("more", "k", "direct", "strided", "one_column", "value_bytes", "faster"),
+    *("weights_unique", "inputs_unique", "cold_weights", "cold_activations", "evicted"),
 )

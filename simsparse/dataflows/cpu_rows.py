@@ -190,6 +190,7 @@ def product_of(task: LayerTask) -> Product:
         value_bytes=task.value_bits / 8,
         inputs=layer.input_elements,
         row_pieces=layer.conv.out_height * layer.conv.batch if windows and layer.conv else 0,
+        strided=layer.conv is not None and layer.conv.stride[1] > 1,
         threads=machine.units,
         cold_weights=layer.kind.has_weights and dense > cpu_of(machine).memory.cold_above_bytes,
         evicted=True,

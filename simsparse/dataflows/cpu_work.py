@@ -30,6 +30,8 @@ class Product:
     """Input elements that exist; fewer than groups · k · n where windows overlap."""
     row_pieces: int = 0
     """Runs of neighbouring inputs in a row of X of a convolution; 0 for a matrix."""
+    strided: bool = False
+    """Whether a convolution skips columns between its outputs."""
     threads: int = 1
     cold_weights: bool = False
     """Whether no cache holds the weights when the layer starts."""

@@ -216,7 +216,10 @@ class DenseCosts:
     exposed: float
     """Of the arithmetic and the weights of one column, the part of the shorter that is not hidden."""
     direct_vector: float
-    """Cycles per vector multiply of a depthwise or narrow grouped convolution."""
+    direct_strided: float
+    direct_plane: float
+    """Cycles per multiply of 16 outputs of a depthwise or narrow grouped convolution at stride 1, what it is
+    times that at others, and cycles per plane of outputs."""
     direct_below_rows: int
     """Grouped convolutions with fewer output channels per group are done directly."""
 

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from simsparse.measure.calibrate_cases import COLD_FROM_BYTES, ProductCase, designed_cases
+from simsparse.measure.calibrate_direct import DirectSample, direct_call, direct_cases, time_direct
 from simsparse.measure.calibrate_limits import HostCpu, HostLimits, better_host, host_cpu, measure_host
 from simsparse.measure.calibrate_timing import ReadyCase, Sample, kernels_for, make_ready, time_case
 from simsparse.measure.fit_priors import ONE_THREAD_MACS
-from simsparse.measure.timing import HostClock, Timer, combine
+from simsparse.measure.timing import Call, HostClock, Timer, combine
 
 PASSES = 2
 _THREAD_CASES = 8
@@ -24,6 +25,9 @@ _THREADS_S = 3.0
 _EVICTED_CASES = 8
 _EVICTED_S = 2.0
 """Time left for the cases that other layers ran before."""
+
+_DIRECT_S = 1.6
+"""Time left for depthwise convolutions."""
 
 Progress = Callable[[str, float], None]
 """Told what is being done and the share of the work that is behind."""
@@ -41,6 +45,7 @@ class Collected:
     """Timings on all threads; none where there is one."""
     evicted: Sequence[Sample]
     """Timings of some cases whose operands were no longer in the L2; each follows the same one warm."""
+    direct: Sequence[DirectSample]
 
 
 def collect(*, budget_s: float, progress: Progress = lambda *_: None) -> Collected:
@@ -49,12 +54,13 @@ def collect(*, budget_s: float, progress: Progress = lambda *_: None) -> Collect
     cpu = host_cpu()
     progress("limits of one core and of all", 0.0)
     timer = Timer(
-        HostClock(), rounds=2, burst_s=_BURST_S, least_windows=5, patience_s=_MOST_PATIENCE_S, settle_s=0.5
+        HostClock(), rounds=2, burst_s=_BURST_S, least_windows=5, patience_s=_LIMITS_PATIENCE_S, settle_s=0.5
     )
     limits = measure_host(timer, cpu.threads)
     threads_s = _THREADS_S if cpu.threads > 1 else 0.0
-    samples = list(_passes(timer, until - _LIMITS_S - _EVICTED_S - threads_s, progress))
-    timer.patience_s = _MOST_PATIENCE_S
+    until += _compile([direct_call(case) for case in direct_cases()])
+    samples = list(_passes(timer, until - _LIMITS_S - _EVICTED_S - _DIRECT_S - threads_s, progress))
+    timer.patience_s = _LIMITS_PATIENCE_S
     return Collected(
         cpu=cpu,
         limits=better_host(limits, measure_host(timer, cpu.threads)),
@@ -62,11 +68,14 @@ def collect(*, budget_s: float, progress: Progress = lambda *_: None) -> Collect
         samples=samples,
         together=_together(timer, cpu.threads) if cpu.threads > 1 else (),
         evicted=_evicted(timer, cpu.cache_bytes[2]),
+        direct=_direct(timer),
     )
 
 
 _LIMITS_S = 1.5
 """Time left for measuring the limits once more."""
+_LIMITS_PATIENCE_S = _LIMITS_S / 40
+"""A call of every kernel in two bursts is part of it."""
 _BURST_S = 3e-3
 _MOST_PATIENCE_S = 0.4
 _SHARE = 6.0
@@ -92,17 +101,17 @@ def _passes(timer: Timer, until: float, progress: Progress) -> Iterator[Sample]:
             ahead -= work[place]
             ready = kept.pop(seed, None) or make_ready(case, seed)
             if not turn:
-                until += _compile(ready)
+                until += _compile(ready.calls.values())
             size = 4 * case.dense_bytes  # the operands packed for some kernels
             if not turn and size < room:
                 kept[seed], room = ready, room - size
             yield from time_case(timer, ready, cold=states(case))
 
 
-def _compile(ready: ReadyCase) -> float:
+def _compile(calls: Iterable[Call]) -> float:
     """Call everything once; seconds that this took, of which compiling is not part of the budget."""
     start = time.monotonic()
-    for call in ready.calls.values():
+    for call in calls:
         call()
     taken = time.monotonic() - start
     return taken if taken > _COMPILED_S else 0.0
@@ -150,6 +159,12 @@ def _evicted(timer: Timer, l2_bytes: int) -> list[Sample]:
             for timing in (warm[name], gone[name]):
                 samples.append(Sample(case=case, kernel=name, threads=1, cold=False, timing=timing))
     return samples
+
+
+def _direct(timer: Timer) -> list[DirectSample]:
+    """Depthwise convolutions, which no product is like."""
+    timer.patience_s = _DIRECT_S / (2 * len(direct_cases()))
+    return time_direct(timer)
 
 
 def combined(samples: Sequence[Sample]) -> list[Sample]:

@@ -115,7 +115,6 @@ def _dataflow(parameters: CpuRowsParameters) -> dict[str, Any]:
         "small_macs": ("products that OpenBLAS does not pack, where its build knows them", "assumed"),
         "one_thread_macs": _OPENBLAS,
         "one_thread_vector_macs": _OPENBLAS,
-        "direct_vector": ("two loads per multiply, half of them misaligned", "assumed"),
         "direct_below_rows": ("fewer rows than a register block of sgemm", "assumed"),
         "wide_step": ("no choice of a kernel asks for it", "assumed"),
         "narrow": ("an instruction or two per vector of weights", "assumed"),

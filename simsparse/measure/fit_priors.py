@@ -106,7 +106,7 @@ def _dense(isa: Isa, launch_cycles: float) -> DenseCosts:
         small_macs=1e6 if isa == "avx512" else 0.0, pack_weights=0.5, pack_inputs=0.8, outputs=0.45,
         small_outputs=0.5, small_row=3.7, vector_row=8.0, vector_input=4.0, streams=(0.6, 1.2),
         vector_streams=(1.3, 1.0), exposed=0.45,
-        direct_vector=3.0, direct_below_rows=4,
+        direct_vector=2.5, direct_strided=2.0, direct_plane=60.0, direct_below_rows=4,
     )  # fmt: skip
 
 
