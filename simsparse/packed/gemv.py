@@ -9,6 +9,8 @@ array([8., 3.], dtype=float32)
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -95,6 +97,12 @@ class PackedGemv:
 
     def __matmul__(self, x: ArrayLike) -> Floats:
         return self.multiply(x)
+
+    def bind(self, x: Floats, out: Floats) -> Callable[[], object]:
+        """``multiply`` of these arrays (k, n) and (m, n), as often as it is called; one call at a time."""
+        if x.flags.c_contiguous and 1 <= x.shape[1] <= WIDEST:
+            return self.layout.bind(x.view(np.uint32), out)
+        return functools.partial(self.multiply, x, out)
 
     def _product(self, x: Floats) -> Floats:
         bits, n = x.view(np.uint32), x.shape[1]

@@ -2,33 +2,32 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 
 from simsparse.formats.product import CompressedRows
 from simsparse.kernels.gemv_bitmask import bitmask_rows
-from simsparse.kernels.gemv_columns import copy_vectors
 from simsparse.kernels.gemv_pack import pack_bitmask
 from simsparse.kernels.gemv_plain import bitmask_plain
 from simsparse.kernels.gemv_simd import tag
 from simsparse.kernels.gemv_threads import bitmask_threads
 from simsparse.packed.gemv_layout import (
     Array,
+    Call,
     Floats,
     Ints,
     Layout,
     aligned,
     fair_bounds,
     groups_of,
-    scratch,
-    thread_count,
+    unless_special,
     whole_scales,
 )
 
 
-@cache
+@functools.cache
 def spread_places() -> Array:
     """(256 · 8,) per 8-bit mask the packed place of each lane, with the sign bit where the lane is kept."""
     places = aligned(256 * 8, np.int8)
@@ -48,29 +47,24 @@ class BitmaskLayout(Layout):
     starts: Ints
     masks: Array
 
-    def multiply(self, x: Array) -> Floats:
-        (m, k), n = self.shape, x.shape[1]
-        stride = groups_of(k, self.lanes) * self.lanes
-        vectors = scratch(n * stride)
-        y = np.empty(4 * self.starts.size * n, np.float32)
-        special = copy_vectors(x, vectors.view(np.uint32), stride)
-        if special or not self.vectorised:
-            self._plain(vectors, stride, y, n)
-        else:
-            self._fast(vectors, stride, y, n)
-        return y.reshape(-1, n)[:m]
+    @property
+    def stride(self) -> int:
+        """Floats from vector to vector."""
+        return groups_of(self.shape[1], self.lanes) * self.lanes
 
-    def _plain(self, x: Floats, stride: int, y: Floats, n: int) -> None:
-        bitmask_plain(self.lanes, self.starts, self.masks, self.values, self.scales, x, stride, y, n)
+    def _sizes(self, n: int) -> tuple[int, int]:
+        return n * self.stride, 4 * self.starts.size * n
 
-    def _fast(self, x: Floats, stride: int, y: Floats, n: int) -> None:
+    def _rows(self, y: Floats, n: int) -> Floats:
+        return y.reshape(-1, n)[: self.shape[0]]
+
+    def _bound(self, x: Array, vectors: Floats, y: Floats) -> Call:
+        packed = (self.starts, self.masks, self.values, self.scales)
+        rest = (vectors, self.stride, y, x.shape[1])
         width = tag(3 if self.lanes == 16 else 2)
-        packed = (self.starts, self.masks, self.values, self.scales, spread_places())
-        if self.threads == 1:
-            bitmask_rows(0, self.starts.size, width, *packed, x, stride, y, n)
-        else:
-            with thread_count(self.threads):
-                bitmask_threads(self.bounds, width, *packed, x, stride, y, n)
+        fast = self._on_threads(bitmask_rows, bitmask_threads, width, *packed, spread_places(), *rest)
+        plain = functools.partial(bitmask_plain, self.lanes, *packed, *rest)
+        return unless_special(x, vectors, self.stride, fast if self.vectorised else plain, plain)
 
 
 def pack_bitmask_layout(rows: CompressedRows, scales: Floats, threads: int, isa: str) -> BitmaskLayout:

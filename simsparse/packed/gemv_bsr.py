@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from simsparse.formats.product import CompressedRows
 from simsparse.kernels.gemv_bsr import bsr_rows
-from simsparse.kernels.gemv_columns import copy_vectors
 from simsparse.kernels.gemv_pack import block_starts, pack_bsr
 from simsparse.kernels.gemv_plain import bsr_plain
 from simsparse.kernels.gemv_simd import tag
@@ -16,14 +17,14 @@ from simsparse.kernels.gemv_threads import bsr_threads
 from simsparse.packed.gemv_csr import index_dtype
 from simsparse.packed.gemv_layout import (
     Array,
+    Call,
     Floats,
     Ints,
     Layout,
     aligned,
     as_bits,
     fair_bounds,
-    scratch,
-    thread_count,
+    unless_special,
     whole_scales,
 )
 
@@ -46,25 +47,19 @@ class BsrLayout(Layout):
     starts: Ints
     indices: Array
 
-    def multiply(self, x: Array) -> Floats:
-        (m, k), n = self.shape, x.shape[1]
-        vectors = scratch(n * k)
-        y = np.empty(self.scales.size * n, np.float32)
-        if copy_vectors(x, vectors.view(np.uint32), k):
-            packed = (self.starts, self.indices, self.values, as_bits(self.values), self.scales)
-            bsr_plain(self.tall, *packed, vectors, k, y, n)
-        else:
-            self._fast(vectors, k, y, n)
-        return y.reshape(n, -1)[:, :m].T
+    def _sizes(self, n: int) -> tuple[int, int]:
+        return n * self.shape[1], self.scales.size * n
 
-    def _fast(self, x: Floats, stride: int, y: Floats, n: int) -> None:
-        width = tag(self.tall // 4)
-        packed = (self.starts, self.indices, self.values, self.scales, x, stride, y, n)
-        if self.threads == 1:
-            bsr_rows(0, self.starts.size - 1, width, *packed)
-        else:
-            with thread_count(self.threads):
-                bsr_threads(self.bounds, width, *packed)
+    def _rows(self, y: Floats, n: int) -> Floats:
+        return y.reshape(n, -1)[:, : self.shape[0]].T
+
+    def _bound(self, x: Array, vectors: Floats, y: Floats) -> Call:
+        k, n = x.shape
+        packed = (self.starts, self.indices, self.values)
+        rest: Any = (self.scales, vectors, k, y, n)
+        fast = self._on_threads(bsr_rows, bsr_threads, tag(self.tall // 4), *packed, *rest)
+        plain = functools.partial(bsr_plain, self.tall, *packed, as_bits(self.values), *rest)
+        return unless_special(x, vectors, k, fast, plain)
 
 
 def pack_bsr_layout(rows: CompressedRows, scales: Floats, threads: int, tall: int) -> BsrLayout:

@@ -14,18 +14,17 @@ from simsparse.kernels.gemv_simd import tag
 from simsparse.kernels.gemv_threads import csr_threads, csr_wide_threads
 from simsparse.packed.gemv_layout import (
     Array,
+    Call,
     Floats,
     Ints,
     Layout,
     aligned,
     fair_bounds,
     groups_of,
-    scratch,
-    thread_count,
     whole_scales,
 )
 
-_ROWS = 8
+_ROWS = _WIDE = 8
 _STEPS_PER_GROUP = 4  # what the start and the end of a group cost, in steps; only shares depend on it
 
 
@@ -45,26 +44,31 @@ class CsrLayout(Layout):
     indices: Array
     rows: Array
 
-    def multiply(self, x: Array) -> Floats:
-        (m, k), n = self.shape, x.shape[1]
-        if n == 1:
-            vectors, y = scratch(k + 1), np.empty(self.rows.size, np.float32)
-            copy_vectors(x, vectors.view(np.uint32), k + 1)
-            self._run(vectors, y, wide=False)
-            return y[:m, None]
-        vectors, y = scratch(8 * (k + 1)), np.empty(8 * self.rows.size, np.float32)
-        copy_rows(x, vectors.view(np.uint32))
-        self._run(vectors, y, wide=True)
-        return y.reshape(-1, 8)[:m, :n]
+    def _sizes(self, n: int) -> tuple[int, int]:
+        wide = 1 if n == 1 else _WIDE
+        return wide * (self.shape[1] + 1), wide * self.rows.size
 
-    def _run(self, x: Floats, y: Floats, *, wide: bool) -> None:
-        width = tag(2)
-        packed = (self.starts, self.indices, self.values, self.scales, self.rows, x, y)
-        if self.threads == 1:
-            (csr_wide_rows if wide else csr_rows)(0, self.starts.size - 1, width, *packed)
-        else:
-            with thread_count(self.threads):
-                (csr_wide_threads if wide else csr_threads)(self.bounds, width, *packed)
+    def _rows(self, y: Floats, n: int) -> Floats:
+        return y.reshape(self.rows.size, -1)[: self.shape[0], :n]
+
+    def _bound(self, x: Array, vectors: Floats, y: Floats) -> Call:
+        bits = vectors.view(np.uint32)
+        packed = (tag(2), self.starts, self.indices, self.values, self.scales, self.rows, vectors, y)
+        if x.shape[1] == 1:
+            product, after = self._on_threads(csr_rows, csr_threads, *packed), self.shape[1] + 1
+
+            def one() -> None:
+                copy_vectors(x, bits, after)
+                product()
+
+            return one
+        wide = self._on_threads(csr_wide_rows, csr_wide_threads, *packed)
+
+        def several() -> None:
+            copy_rows(x, bits)
+            wide()
+
+        return several
 
 
 def pack_csr_layout(rows: CompressedRows, scales: Floats, threads: int) -> CsrLayout:

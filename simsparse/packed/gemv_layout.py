@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
+
+from simsparse.kernels.gemv_columns import copy_vectors
+from simsparse.packed.threads import on_threads
 
 Array = NDArray[Any]
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float32]
+Call = Callable[[], None]
 
 LINE_BYTES = 64
 
@@ -77,15 +80,17 @@ def as_bits(values: Array) -> Array:
     return values.view(f"u{values.dtype.itemsize}")
 
 
-@contextmanager
-def thread_count(threads: int) -> Iterator[None]:
-    """Run Numba's parallel loops on that many threads."""
-    before = numba.get_num_threads()
-    numba.set_num_threads(threads)
-    try:
-        yield
-    finally:
-        numba.set_num_threads(before)
+def unless_special(x: Array, vectors: Floats, stride: int, fast: Call, plain: Call) -> Call:
+    """Copy x (k, n) to n ``vectors``, then ``fast``; or ``plain``, where NaN or Inf must not meet zeros."""
+    bits = vectors.view(np.uint32)
+
+    def product() -> None:
+        if copy_vectors(x, bits, stride):
+            plain()
+        else:
+            fast()
+
+    return product
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -111,6 +116,50 @@ class Layout(ABC):
         arrays = (getattr(self, field.name) for field in fields(self))
         return sum(array.nbytes for array in arrays if isinstance(array, np.ndarray))
 
-    @abstractmethod
     def multiply(self, x: Array) -> Floats:
         """``W @ x`` (m, n) for x of shape (k, n) as the bits of float32 (uint32), n in 1..8."""
+        n = x.shape[1]
+        copied, summed = self._sizes(n)
+        y = np.empty(summed, np.float32)
+        self._bound(x, scratch(copied), y)()
+        return self._rows(y, n)
+
+    def bind(self, x: Array, out: Floats) -> Call:
+        """``multiply`` of these bits into ``out`` (m, n), as often as it is called; one call at a time."""
+        n = x.shape[1]
+        copied, summed = self._sizes(n)
+        vectors: Floats = aligned(copied, np.float32)
+        if n == 1 and summed == out.size and out.flags.c_contiguous:
+            return self._bound(x, vectors, out.reshape(-1))
+        y = np.empty(summed, np.float32)
+        product, rows = self._bound(x, vectors, y), self._rows(y, n)
+
+        def multiply() -> None:
+            product()
+            np.copyto(out, rows)
+
+        return multiply
+
+    @abstractmethod
+    def _sizes(self, n: int) -> tuple[int, int]:
+        """Floats of the kernel's copy of n vectors, and of what it writes, whole groups of rows."""
+
+    @abstractmethod
+    def _bound(self, x: Array, vectors: Floats, y: Floats) -> Call:
+        """Copy x (k, n) to ``vectors``, sum up to ``y``."""
+
+    @abstractmethod
+    def _rows(self, y: Floats, n: int) -> Floats:
+        """What the kernel wrote as (m, n)."""
+
+    def _on_threads(self, alone: Callable[..., None], shared: Callable[..., None], *arguments: Any) -> Call:
+        """All groups by ``alone``, or by ``shared`` where there are several threads."""
+        if self.threads == 1:
+            return functools.partial(alone, 0, self.groups, *arguments)
+        own = (self.bounds, *arguments)
+        return lambda: on_threads(self.threads, lambda: shared, own)
+
+    @property
+    def groups(self) -> int:
+        """Groups of rows that threads share out."""
+        return int(self.bounds[-1])

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from simsparse.formats.product import CompressedRows
-from simsparse.kernels.gemv_columns import copy_vectors
 from simsparse.kernels.gemv_nm import nm_rows
 from simsparse.kernels.gemv_pack import fits_groups, pack_nm
 from simsparse.kernels.gemv_plain import nm_plain
@@ -15,6 +16,7 @@ from simsparse.kernels.gemv_simd import PICKS, SOURCES, tag
 from simsparse.kernels.gemv_threads import nm_threads
 from simsparse.packed.gemv_layout import (
     Array,
+    Call,
     Floats,
     Ints,
     Layout,
@@ -22,8 +24,7 @@ from simsparse.packed.gemv_layout import (
     as_bits,
     fair_bounds,
     groups_of,
-    scratch,
-    thread_count,
+    unless_special,
     whole_scales,
 )
 
@@ -47,31 +48,25 @@ class NmLayout(Layout):
         """Slots that one word places."""
         return self.slot_columns.size
 
-    def multiply(self, x: Array) -> Floats:
-        (m, k), n = self.shape, x.shape[1]
-        stride = groups_of(k, self.step_columns) * self.step_columns
-        vectors = scratch(n * stride)
-        y = np.empty(self.scales.size * n, np.float32)
-        special = copy_vectors(x, vectors.view(np.uint32), stride)
-        if special or not self.vectorised:
-            self._plain(vectors, stride, y, n)
-        else:
-            self._fast(vectors, stride, y, n)
-        return y.reshape(-1, n)[:m]
+    @property
+    def stride(self) -> int:
+        """Floats from vector to vector."""
+        return groups_of(self.shape[1], self.step_columns) * self.step_columns
 
-    def _plain(self, x: Floats, stride: int, y: Floats, n: int) -> None:
-        packed = (self.words, self.values, as_bits(self.values), self.scales)
-        nm_plain(self.slot_columns, self.group_size, self.step_columns, *packed, x, stride, y, n)
+    def _sizes(self, n: int) -> tuple[int, int]:
+        return n * self.stride, self.scales.size * n
 
-    def _fast(self, x: Floats, stride: int, y: Floats, n: int) -> None:
-        width, form = tag(self.slots // 4), tag(self.keep)
-        packed = (self.words, self.values, self.scales)
-        if self.threads == 1:
-            groups = self.scales.size // 4
-            nm_rows(0, groups, width, form, self.step_columns, *packed, x, stride, y, n)
-        else:
-            with thread_count(self.threads):
-                nm_threads(self.bounds, width, form, self.step_columns, *packed, x, stride, y, n)
+    def _rows(self, y: Floats, n: int) -> Floats:
+        return y.reshape(-1, n)[: self.shape[0]]
+
+    def _bound(self, x: Array, vectors: Floats, y: Floats) -> Call:
+        rest: Any = (vectors, self.stride, y, x.shape[1])
+        form = (tag(self.slots // 4), tag(self.keep), self.step_columns)
+        fast = self._on_threads(nm_rows, nm_threads, *form, self.words, self.values, self.scales, *rest)
+        slots = (self.slot_columns, self.group_size, self.step_columns)
+        stored: Any = (self.words, self.values, as_bits(self.values), self.scales)
+        plain = functools.partial(nm_plain, *slots, *stored, *rest)
+        return unless_special(x, vectors, self.stride, fast if self.vectorised else plain, plain)
 
 
 def fitting_form(rows: CompressedRows) -> tuple[int, int] | None:

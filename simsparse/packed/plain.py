@@ -46,18 +46,22 @@ def addresses(bias: Floats | None, residual: Floats | None, activation: int) -> 
     )
 
 
-def finish_floats(y: Floats, bias: Floats | None, residual: Floats | None, activation: int) -> None:
-    """``finish`` compiled, for float32; as it is for one column, which takes less than the compiled call."""
+def finish_bound(
+    y: Floats, bias: Floats | None, residual: Floats | None, activation: int
+) -> Callable[[], None]:
+    """``finish`` compiled, for float32 with neighbouring columns, to be called again and again."""
     if bias is None and residual is None and activation == NO_ACTIVATION:
-        return
-    if y.shape[1] == 1 and activation != GELU:
-        finish(y, bias, residual, activation)
-        return
-    from simsparse.kernels.spmm_finish import finish_matrix
-
-    epilogue = addresses(bias, residual, activation)
+        return _nothing
     m, n = y.shape
-    finish_matrix(width(), address(y), y.strides[0], m, n, epilogue)
+    shift, beside, step, _ = addresses(bias, residual, activation)
+    if n == 1 and 0 in (shift, beside) and all(a is None or a.strides[0] == 4 for a in (y, residual)):
+        m, n, shift, beside = 1, m, 0, shift or beside  # a column is a row in memory, its bias one more
+    operands = (width(), address(y), y.strides[0], m, n, (shift, beside, step, activation))
+    return functools.partial(_run, _finish(width()), operands, (y, bias, residual))
+
+
+def _nothing() -> None:
+    """Nothing to be done."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -79,21 +83,23 @@ class Dense:
     def run(
         self, x: Floats, y: Floats, bias: Floats | None, residual: Floats | None, activation: int
     ) -> None:
-        if self._by_own_kernel(x, y, residual, activation):
-            self.bind(x, y, bias, residual, activation)()
-            return
-        if self.is_full or np.isfinite(x).all():
-            np.matmul(self.weights, x, out=y)
-        else:
-            y[...] = multiply_rows(self.rows, x)
-        finish_floats(y, bias, residual, activation)
+        self.bind(x, y, bias, residual, activation)()
 
     def bind(
         self, x: Floats, y: Floats, bias: Floats | None, residual: Floats | None, activation: int
     ) -> Callable[[], None]:
         """``run`` with these very arrays, as often as it is called."""
         if not self._by_own_kernel(x, y, residual, activation):
-            return functools.partial(self.run, x, y, bias, residual, activation)
+            full, finish = self.is_full, finish_bound(y, bias, residual, activation)
+
+            def multiply() -> None:
+                if full or np.isfinite(x).all():
+                    np.matmul(self.weights, x, out=y)
+                else:
+                    y[...] = multiply_rows(self.rows, x)
+                finish()
+
+            return multiply
         two = width(2)
         (m, k), (shift, beside, _, _) = self.weights.shape, addresses(bias, residual, activation)
         operands = (address(self.weights), m, k, address(x), address(y), shift, beside, activation)
@@ -115,6 +121,17 @@ class Dense:
 
 def _run(product: Callable[..., None], operands: tuple[Any, ...], kept: Any) -> None:  # noqa: ARG001
     product(*operands)
+
+
+@functools.cache
+def _finish(of: Width) -> Callable[..., None]:
+    from simsparse.kernels.spmm_finish import finish_matrix
+
+    dispatcher: Any = finish_matrix
+    types: Any = numba.types
+    signature = (width_type(of), *[types.int64] * 4, types.UniTuple(types.int64, 4))
+    entry: Callable[..., None] = dispatcher.compile(signature)
+    return entry
 
 
 @functools.cache

@@ -126,12 +126,13 @@ class Packed:
 
             return multiply
         from simsparse.packed.tiled import Tiled
+        from simsparse.packed.vectors import Vectors
 
         activation = ACTIVATIONS[self.activation]
         if isinstance(self.ready, Tiled):
             residuals = None if beside is None else beside[None]
             return self.ready.bind(columns[None], y[None], self.bias, residuals, activation)
-        if isinstance(self.ready, Dense):
+        if isinstance(self.ready, (Dense, Vectors)):
             return self.ready.bind(columns, y, self.bias, beside, activation)
         return functools.partial(self.ready.run, columns, y, self.bias, beside, activation)
 

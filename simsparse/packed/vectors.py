@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from simsparse.packed.gemv import PackedGemv, pack_gemv
-from simsparse.packed.plain import finish_floats
+from simsparse.packed.plain import finish_bound
 from simsparse.packed.request import Floats, Request
 
 
@@ -23,7 +24,19 @@ class Vectors:
         self, x: Floats, y: Floats, bias: Floats | None, residual: Floats | None, activation: int
     ) -> None:
         self.packed.multiply(x, out=y)
-        finish_floats(y, bias, residual, activation)
+        finish_bound(y, bias, residual, activation)()
+
+    def bind(
+        self, x: Floats, y: Floats, bias: Floats | None, residual: Floats | None, activation: int
+    ) -> Callable[[], None]:
+        """``run`` with these very arrays, as often as it is called; one call at a time."""
+        product, finish = self.packed.bind(x, y), finish_bound(y, bias, residual, activation)
+
+        def multiply() -> None:
+            product()
+            finish()
+
+        return multiply
 
 
 def pack_vectors(request: Request, kernel: str) -> tuple[Vectors, tuple[str, ...]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -217,7 +218,7 @@ def test_relu_and_gelu_keep_nan():
         assert (y[:, 1] == np.inf).all()
 
 
-@pytest.mark.parametrize("kernel", [*KERNELS, "dense", "gemv-csr", "portable"])
+@pytest.mark.parametrize("kernel", [*KERNELS, "dense", "gemv-csr", "gemv-bitmask", "portable"])
 def test_a_bound_product_is_multiply_with_what_its_arrays_hold_then(kernel):
     mask = masks(67, 300)["half"]
     w = weights(mask)
@@ -234,6 +235,35 @@ def test_a_bound_product_is_multiply_with_what_its_arrays_hold_then(kernel):
                 expected = packed.multiply(x, residual=residual)
                 call()
                 assert np.array_equal(out, expected)
+
+
+@pytest.mark.parametrize("kernel", ["gemv-csr", "gemv-bitmask", "gemv-nm", "gemv-bsr", "dense"])
+@pytest.mark.parametrize("m", [64, 67])
+@pytest.mark.parametrize("n", [1, 3, 8, 9])
+def test_bound_products_with_few_columns_finish_as_asked(kernel, m, n):
+    """Whole groups of rows and one column are written where they belong, others by way of a copy."""
+    mask = np.tile([True, False, True, False], (m, 25))
+    w, x, beside, bias = weights(mask), inputs(100, n), inputs(m, n, 2), inputs(m, 1, 3)[:, 0]
+    off = 1e-6 * (np.abs(w) @ np.abs(x) + 10)
+    for shift, residual, activation in itertools.product(
+        (None, bias), (None, beside), (None, "relu", "gelu")
+    ):
+        packed = prepare(encode(w, "csr", mask), n, kernel=kernel, bias=shift, activation=activation)
+        out = np.full((m, n), np.nan, np.float32)
+        call = packed.bind(x, out, residual)
+        sums = w.astype(np.float64) @ x + (0 if shift is None else shift[:, None])
+        sums = sums if residual is None else sums + residual
+        if activation == "relu":
+            sums = np.maximum(sums, 0)
+        elif activation == "gelu":
+            sums *= 0.5 * (1 + np.vectorize(math.erf)(sums / np.sqrt(2)))
+        for _ in range(2):
+            call()
+            assert np.all(np.abs(out - sums) <= off)
+        assert np.array_equal(packed.multiply(x, residual=residual), out)
+    special = np.where(np.arange(100) == 1, np.float32(np.nan), x.T).T.copy()  # where no row has a weight
+    prepare(encode(w, "csr", mask), n, kernel=kernel).bind(special, out)()
+    assert np.all(np.abs(out - w.astype(np.float64) @ x) <= off)
 
 
 def test_a_bound_product_checks_its_arrays_and_may_write_its_input():
