@@ -1,10 +1,11 @@
-"""Depthwise 3x3 convolution of planes that fill much of L1, strides 1 and 2, straight from the image.
+"""Depthwise 3x3 convolution of all but small planes, strides 1 and 2, straight from the image.
 
 A few output rows at a time, from left to right: a row of inputs is loaded once for all the output rows that
 see it. Lanes that look over the border left or right are cut off; a row of zeros stands for what is above and
 below. Reading a little beyond a plane is harmless between planes; the ends of the first and the last are
-copied to where there is room. Planes of few vectors are better off copied together (``conv_rows``): what is
-done once per plane takes 60 cycles.
+copied to where there is room. Planes of a few lines are better off copied together (``conv_rows``): what is
+done once per plane takes 60 cycles. From 2 KB on both take as long where X lies in the L2, and this a fifth
+less where it does not.
 
 Limit. A vector of outputs costs nine FMAs, 4.5 cycles. At stride 1, four rows, 4.5 loads go beside them and
 1.5 reloads of weights, 4 to 5 cycles, as every second load straddles two cache lines; at stride 2 and two

@@ -1,4 +1,4 @@
-"""Depthwise 3x3 convolutions of large planes: their borders as masks, a row of zeros per thread."""
+"""Depthwise 3x3 convolutions of all but small planes: their borders as masks, a row of zeros per thread."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _LINE, _LEAD = LINE_BYTES // 4, LEAD // 4
 
 
 def pays_stream(conv: ConvShape) -> bool:
-    """Whether planes are large, and one column at most lies beyond each side; for 3x3 windows."""
+    """Whether planes are not small, and one column at most lies beyond each side; for 3x3 windows."""
     seen = (conv.out_width - 1) * conv.stride[1] + 3 - conv.padding[1]
     return (
         conv.padding[1] <= 1
         and seen <= conv.in_width + 1
         and conv.out_height >= ROWS[conv.stride[0] - 1]
-        and 4 * conv.in_height * conv.in_width >= host_caches().l1_bytes // 4
+        and 4 * conv.in_height * conv.in_width >= host_caches().l1_bytes // 16
     )
 
 

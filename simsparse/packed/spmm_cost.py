@@ -12,7 +12,7 @@ from simsparse.packed.panels import panels
 from simsparse.packed.tiled import VECTORS
 
 _CLOCK_HZ = 3.2e9
-_CALL_S = {"dense": 1e-6, "tiled": 5e-6, "pairs": 5e-6}
+_CALL_S = {"dense": 3.5e-6, "tiled": 2e-6, "pairs": 2e-6}
 _VECTOR_CYCLES = {"dense": 0.535, "tiled": 0.68}
 """Per position (dense) or weight (tiled) and vector of columns."""
 _ALONE_CYCLES = {"dense": 0.535, "tiled": 0.6}

@@ -92,7 +92,8 @@ def test_other_simd_paths(monkeypatch, isa, stride):
     [
         (56, 1, 1, True),
         (56, 2, 1, True),
-        (28, 1, 1, False),
+        (28, 1, 1, True),
+        (14, 1, 1, False),
         (56, 1, 2, False),
     ],
 )
