@@ -85,7 +85,7 @@ class VectorWork:
             ),
         )
         launch = costs.launch_cycles + machine.memory.cold_call_cycles * self.cold_activations
-        launch = launch + (memory.threads - 1) * machine.thread_launch_cycles
+        launch = launch + (memory.threads - 1) * machine.vector_thread_launch_cycles
         launch = launch + memory.refill_cycles(own - self.stream_bytes * self.cold_weights, self.evicted)
         serial = launch * (self.inputs > 0) + costs.input * self.inputs
         cycles = overlapped(core, read, memory, costs.exposed)

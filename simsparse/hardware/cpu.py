@@ -230,7 +230,9 @@ class CpuRowsParameters:
 
     family: Literal["cpu-rows"] = "cpu-rows"
     thread_launch_cycles: float
-    """Cycles that each further thread adds to starting and joining a layer, if not on BLAS."""
+    vector_thread_launch_cycles: float
+    """Cycles that each further thread adds to starting and joining a layer, if not on BLAS; the second is of
+    kernels for few columns, which give their threads less to read."""
     memory: CoreMemory
     panel: PanelCosts
     csr: CsrCosts

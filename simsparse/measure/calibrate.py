@@ -142,19 +142,24 @@ def _with_threads(
     machine: CpuRowsParameters, scale: Scale, measured: Mapping[str, Measured]
 ) -> CpuRowsParameters:
     """The cycles per further thread that small products miss: the medians of those not disturbed."""
-    bare = _launching(machine, 0.0, 0.0)
-    ours = _missing(bare, scale, [one for one in measured.values() if one.kernel != "dense"])
-    blas = _missing(bare, scale, [one for one in measured.values() if one.kernel == "dense"])
-    return _launching(
-        machine,
-        machine.thread_launch_cycles if ours is None else ours,
-        machine.dense.thread_launch_cycles if blas is None else blas,
+    bare = _launching(machine, 0.0, 0.0, 0.0)
+    kinds = (
+        [one for one in measured.values() if one.kernel in ("csr", "grouped")],
+        [one for one in measured.values() if one.kernel.startswith("gemv-")],
+        [one for one in measured.values() if one.kernel == "dense"],
     )
+    before = (
+        machine.thread_launch_cycles,
+        machine.vector_thread_launch_cycles,
+        machine.dense.thread_launch_cycles,
+    )
+    found = (_missing(bare, scale, those) for those in kinds)
+    return _launching(machine, *(old if new is None else new for old, new in zip(before, found, strict=True)))
 
 
-def _launching(machine: CpuRowsParameters, ours: float, blas: float) -> CpuRowsParameters:
+def _launching(machine: CpuRowsParameters, tiled: float, vector: float, blas: float) -> CpuRowsParameters:
     dense = replace(machine.dense, thread_launch_cycles=blas)
-    return replace(machine, thread_launch_cycles=ours, dense=dense)
+    return replace(machine, thread_launch_cycles=tiled, vector_thread_launch_cycles=vector, dense=dense)
 
 
 def _missing(machine: CpuRowsParameters, scale: Scale, measured: Sequence[Measured]) -> float | None:

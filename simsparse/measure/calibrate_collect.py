@@ -131,19 +131,18 @@ def states(case: ProductCase) -> tuple[bool, ...]:
 
 
 def _together(timer: Timer, threads: int) -> list[Sample]:
-    """The smallest products that BLAS shares out, on all threads: what starting and joining them adds."""
-    timer.patience_s = _THREADS_S / (6 * _THREAD_CASES)
-    wide = [(_macs(case), seed, case) for seed, case in enumerate(designed_cases()) if case.n > 8]
+    """Small products, of several columns those that BLAS shares out: what starting and joining them adds."""
+    timer.patience_s = _THREADS_S / (7 * _THREAD_CASES)
+    sized = sorted((case.m * case.k * case.n, seed, case) for seed, case in enumerate(designed_cases()))
+    wide = [one for one in sized if one[2].n > 8 and one[0] > ONE_THREAD_MACS][:_THREAD_CASES]
+    narrow = [one for one in sized if one[2].n == 1][: _THREAD_CASES // 2]
     samples: list[Sample] = []
-    for _, seed, case in sorted(one for one in wide if one[0] > ONE_THREAD_MACS)[:_THREAD_CASES]:
-        ready = make_ready(case, seed, threads)
-        calls = {name: ready.calls[name] for name in ("csr", "grouped", "dense")}
-        samples += time_case(timer, replace(ready, calls=calls), threads=threads)
+    for kernels, those in ((("csr", "grouped", "dense"), wide), (("gemv-csr", "gemv-bitmask"), narrow)):
+        for _, seed, case in those:
+            ready = make_ready(case, seed, threads)
+            calls = {name: ready.calls[name] for name in kernels}
+            samples += time_case(timer, replace(ready, calls=calls), threads=threads)
     return samples
-
-
-def _macs(case: ProductCase) -> int:
-    return case.m * case.k * case.n
 
 
 def _evicted(timer: Timer, l2_bytes: int) -> list[Sample]:

@@ -15,7 +15,10 @@ from simsparse.measure.calibrate_limits import HostCpu, HostLimits, read_curve
 _MEASURED, _FITTED = ("calibrate", "verified"), ("calibrate-fit", "fitted")
 _SYSTEM = ("operating-system", "verified")
 _UNPACKED = ("vnm", "coo", "csc", "ell", "sell", "hbitmask", "rle4", "rle5", "delta", "dia")
-_OPENBLAS = ("OpenBLAS, interface/gemm.c and gemv.c: 65536 x 4 and 2304 x 4 multiply-adds", "assumed")
+_OPENBLAS = (
+    "OpenBLAS 0.3.31, interface/gemm.c and gemv.c: 65536 x 4 and 115200 x 4 multiply-adds",
+    "assumed",
+)
 _INDEX_BITS = "32-bit indices and row pointers, as CPU libraries store them"
 _ENERGY = {
     "core": ("cycle", 500.0, "half a nanojoule per core and cycle; not measured"),

@@ -28,6 +28,7 @@ Isa = Literal["avx512", "avx2", "plain"]
 _FMA_LATENCY = 4.0
 _MOST_VECTORS = 8
 _MISPREDICT = 14.0
+_ONE_THREAD_VECTOR_MACS = 115200 * 4
 ONE_THREAD_MACS = 2**18
 """OpenBLAS runs products up to this many multiply-adds on one thread."""
 
@@ -36,6 +37,7 @@ def prior_parameters(isa: Isa, memory: CoreMemory, launch_cycles: Mapping[str, f
     """The model from instruction counts, on measured memory and with measured costs of calls."""
     return CpuRowsParameters(
         thread_launch_cycles=0.4 * launch_cycles["csr"],
+        vector_thread_launch_cycles=0.4 * launch_cycles["gemv-csr"],
         memory=memory,
         panel=_panel(isa, min(launch_cycles["csr"], launch_cycles["grouped"])),
         csr=CsrCosts(
@@ -102,7 +104,7 @@ def _dense(isa: Isa, launch_cycles: float) -> DenseCosts:
     columns = (per_16, 0.5 * per_16, 0.44 * per_16, 0.38 * per_16, 0.27 * per_16)
     return DenseCosts(
         launch_cycles=launch_cycles, thread_launch_cycles=2 * launch_cycles, one_thread_macs=ONE_THREAD_MACS,
-        one_thread_vector_macs=9216, columns=columns, small_columns=columns,
+        one_thread_vector_macs=_ONE_THREAD_VECTOR_MACS, columns=columns, small_columns=columns,
         small_macs=1e6 if isa == "avx512" else 0.0, pack_weights=0.5, pack_inputs=0.8, outputs=0.45,
         small_outputs=0.5, small_row=3.7, vector_row=8.0, vector_input=4.0, streams=(0.6, 1.2),
         vector_streams=(1.3, 1.0), exposed=0.45,

@@ -139,6 +139,7 @@ def test_threads_eviction_and_depthwise_are_found_beside_the_kernels() -> None:
     truth = dataclasses.replace(
         truth,  # type: ignore[type-var]
         thread_launch_cycles=40e3,
+        vector_thread_launch_cycles=25e3,
         dense=dataclasses.replace(
             truth.dense,  # type: ignore[attr-defined]
             thread_launch_cycles=9e3,
@@ -168,18 +169,24 @@ def test_threads_eviction_and_depthwise_are_found_beside_the_kernels() -> None:
         return dataclasses.replace(sample, timing=timing(3 * sample.timing.time_s, gated=False))
 
     apart = [timed(case, "csr", evicted=gone) for case in cases for gone in (False, True)]
+    vectors = [case for case in designed_cases() if case.n == 1][:4]
     together = [timed(case, kernel, threads=2) for case in cases for kernel in ("csr", "dense")]
+    together += [timed(case, "gemv-csr", threads=2) for case in vectors]
     collected = Collected(
         cpu=CPU,
         limits=LIMITS,
         gate_s=5e-6,
-        samples=[timed(case, kernel) for case in cases for kernel in ("csr", "dense")],
+        samples=[
+            *(timed(case, kernel) for case in cases for kernel in ("csr", "dense")),
+            *(timed(case, "gemv-csr") for case in vectors),
+        ],
         together=[*together, *map(disturbed, together[:4])],
         evicted=[*apart, apart[0], disturbed(apart[1])],
         direct=[timed_direct(case) for case in direct_cases()],
     )
     found = calibration.fitted(collected).parameters
     assert found.thread_launch_cycles == pytest.approx(40e3, rel=0.05)
+    assert found.vector_thread_launch_cycles == pytest.approx(25e3, rel=0.1)
     assert found.dense.thread_launch_cycles == pytest.approx(9e3, rel=0.1)
     assert found.memory.refill_cycles_per_byte == pytest.approx(0.2, rel=0.05)
     assert found.dense.direct_vector == pytest.approx(1.6, rel=0.05)
