@@ -78,7 +78,7 @@ _LIMITS_PATIENCE_S = _LIMITS_S / 40
 """A call of every kernel in two bursts is part of it."""
 _BURST_S = 3e-3
 _MOST_PATIENCE_S = 0.4
-_SHARE = 6.0
+_SHARE = 2.0
 """A burst may wait for so many times its share of the time left: a spell that ends serves all that follow."""
 _KEPT_BYTES = 400e6
 """Packed operands that the first pass keeps for the second."""

@@ -8,11 +8,11 @@ process. Calls over 150 µs are timed in CPU time of the process, which leaves o
 (and would show work that a competitor hands to other threads); shorter ones, and everything on more than one
 thread, in wall time, and such a window does not count if a thread of ours had to wait for a processor
 meanwhile. On several threads the probe runs on all of them, which also wakes them, as the layer before does
-in a network; beside threads of another library it would be in their way, and runs on one core. On one thread
-the median of the windows counts. On several it is a low quantile of four times as many: probes before and
-after say little of the time between, all cores are left alone to the end of hardly one long window in ten,
-and times below that of an undisturbed one there are not. A case is measured in two passes apart in time: the
-fastest that the gate let through counts, and how far these lie apart is the noise floor.
+in a network; beside threads of another library it would be in their way, and runs on one core. Probes before
+and after say little of the time between, and no time is below that of an undisturbed window: so the lower
+quartile of the windows counts, and on several threads the fastest tenth of four times as many, as all cores
+are left alone to the end of hardly one long window in ten. A case is measured in two passes apart in time:
+the fastest that the gate let through counts, and how far these lie apart is the noise floor.
 
 The cache state is part of a time: *warm* means the same call came right before, *evicted* that a buffer twice
 the size of the L2 was read in between, *cold* one twice the size of the last cache.
@@ -27,7 +27,6 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
 from typing import Protocol
 
 import numpy as np
@@ -48,7 +47,7 @@ SHORT_WINDOW_S = 50e-6
 """Short calls are repeated to fill a window of this length."""
 WAITED_SHARE = 0.02
 """A window in wall time counts if our threads waited for a processor at most this part of it."""
-QUANTILE, QUANTILE_TOGETHER = 0.5, 0.1
+QUANTILE, QUANTILE_TOGETHER = 0.25, 0.1
 """Which of the windows that count is the time."""
 _MORE_TOGETHER = 4
 """Times the windows that a burst on several cores goes on for."""
@@ -165,13 +164,13 @@ class Timing:
     """One competitor's time in one case."""
 
     time_s: float
-    """Median of the windows that counted, or a lower quantile; of several passes, the smallest."""
+    """Lower quartile of the windows that counted, of several threads the tenth; of passes, the smallest."""
     least_s: float
     """The fastest window that counted."""
     windows: int
     kept: int
     gated: bool
-    """Whether enough windows counted; without, the time is the median of the fastest quarter of them all."""
+    """Whether enough windows counted; without, the time is that of the fastest quarter of them all."""
     spread: float | None = None
     """Second fastest over fastest gated pass, minus one; of all where none was gated; absent with one."""
 
@@ -343,12 +342,12 @@ class Timer:
 
 
 def judge(windows: Sequence[Window], limit_s: float, part: float = QUANTILE) -> Timing:
-    """The quantile ``part`` of the windows that nothing disturbed; a half is their median."""
+    """The quantile ``part`` of the windows that nothing disturbed, or of the fastest quarter of all."""
     kept = [window.time_s for window in windows if window.counts(limit_s)]
     gated = len(kept) >= LEAST_KEPT
     fastest = sorted(window.time_s for window in windows)[: max(1, len(windows) // 4)]
     used = kept if gated else fastest
-    time_s = median(used) if part == 0.5 else float(np.quantile(used, part))
+    time_s = float(np.quantile(used, part))
     return Timing(time_s=time_s, least_s=min(used), windows=len(windows), kept=len(kept), gated=gated)
 
 

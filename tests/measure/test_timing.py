@@ -171,18 +171,18 @@ def test_several_threads_wait_until_pools_have_stopped_spinning() -> None:
     assert clock.now - start == pytest.approx(0.4, abs=0.01)
 
 
-def test_judge_takes_the_median_of_what_counts() -> None:
-    good = [Window(t, FAST_S) for t in (1.0, 2.0, 9.0)]
+def test_judge_takes_the_lower_quartile_of_what_counts() -> None:
+    good = [Window(t, FAST_S) for t in (3.0, 1.0, 9.0, 2.0, 8.0)]
     bad = [Window(0.1, SLOW_S), Window(0.2, FAST_S, waited_share=0.5)]
     timing = judge([*good, *bad], FAST_S * 1.08)
-    assert (timing.time_s, timing.least_s, timing.windows, timing.kept) == (2.0, 1.0, 5, 3)
+    assert (timing.time_s, timing.least_s, timing.windows, timing.kept) == (2.0, 1.0, 7, 5)
     assert timing.gated
 
 
 def test_judge_without_enough_windows_takes_the_fastest_quarter_and_says_so() -> None:
     windows = [Window(float(t), SLOW_S) for t in range(1, 9)] + [Window(50.0, FAST_S)]
     timing = judge(windows, FAST_S * 1.08)
-    assert (timing.time_s, timing.kept, timing.gated) == (1.5, 1, False)
+    assert (timing.time_s, timing.kept, timing.gated) == (1.25, 1, False)
 
 
 def timing_of(time_s: float, *, gated: bool = True) -> Timing:
