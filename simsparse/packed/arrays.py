@@ -21,6 +21,13 @@ def aligned(size: int, dtype: DTypeLike, *, padding: int = 0) -> NDArray[Any]:
     return whole[:size]
 
 
+def aligned_zeros(size: int, dtype: DTypeLike) -> NDArray[Any]:
+    """``size`` zeros whose first starts a cache line."""
+    zeros = aligned(size, dtype)
+    zeros[:] = 0
+    return zeros
+
+
 def huge_pages(size: int) -> NDArray[np.uint8]:
     """``size`` uninitialised bytes, rounded up to huge pages.
 

@@ -13,13 +13,13 @@ from simsparse.kernels.gemv_pack import pack_bitmask
 from simsparse.kernels.gemv_plain import bitmask_plain
 from simsparse.kernels.gemv_simd import tag
 from simsparse.kernels.gemv_threads import bitmask_threads
+from simsparse.packed.arrays import aligned_zeros
 from simsparse.packed.gemv_layout import (
     Array,
     Call,
     Floats,
     Ints,
     Layout,
-    aligned,
     fair_bounds,
     groups_of,
     unless_special,
@@ -30,7 +30,7 @@ from simsparse.packed.gemv_layout import (
 @functools.cache
 def spread_places() -> Array:
     """(256 · 8,) per 8-bit mask the packed place of each lane, with the sign bit where the lane is kept."""
-    places = aligned(256 * 8, np.int8)
+    places = aligned_zeros(256 * 8, np.int8)
     for mask in range(256):
         for lane in range(8):
             if mask >> lane & 1:
@@ -72,8 +72,8 @@ def pack_bitmask_layout(rows: CompressedRows, scales: Floats, threads: int, isa:
     m, k = rows.shape
     lanes = 16 if isa == "avx512" else 8
     groups, chunks = groups_of(m, 4), groups_of(k, lanes)
-    masks = aligned(groups * chunks, np.uint64 if lanes == 16 else np.uint32)
-    values = aligned(rows.values.size, rows.values.dtype, slack=lanes)
+    masks = aligned_zeros(groups * chunks, np.uint64 if lanes == 16 else np.uint32)
+    values = aligned_zeros(rows.values.size + lanes, rows.values.dtype)
     pack_bitmask(rows.pointers, rows.columns, rows.values, lanes, masks.reshape(groups, chunks), values)
     starts = np.ascontiguousarray(rows.pointers[:-1:4])
     # a chunk takes as long whether its mask is full or empty, so groups weigh the same

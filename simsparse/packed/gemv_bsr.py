@@ -14,6 +14,7 @@ from simsparse.kernels.gemv_pack import block_starts, pack_bsr
 from simsparse.kernels.gemv_plain import bsr_plain
 from simsparse.kernels.gemv_simd import tag
 from simsparse.kernels.gemv_threads import bsr_threads
+from simsparse.packed.arrays import aligned_zeros
 from simsparse.packed.gemv_csr import index_dtype
 from simsparse.packed.gemv_layout import (
     Array,
@@ -21,7 +22,6 @@ from simsparse.packed.gemv_layout import (
     Floats,
     Ints,
     Layout,
-    aligned,
     as_bits,
     fair_bounds,
     unless_special,
@@ -66,8 +66,8 @@ def pack_bsr_layout(rows: CompressedRows, scales: Floats, threads: int, tall: in
     """Compressed rows of stored values as ``tall`` x 1 blocks; a block is stored if one weight of it is."""
     k = rows.shape[1]
     starts = block_starts(rows.pointers, rows.columns, tall, k)
-    indices = aligned(int(starts[-1]), index_dtype(k))
-    values = aligned(indices.size * tall, rows.values.dtype)
+    indices = aligned_zeros(int(starts[-1]), index_dtype(k))
+    values = aligned_zeros(indices.size * tall, rows.values.dtype)
     pack_bsr(rows.pointers, rows.columns, rows.values, tall, k, starts, indices, values)
     return BsrLayout(
         shape=rows.shape,

@@ -12,13 +12,13 @@ from simsparse.kernels.gemv_csr import csr_rows, csr_wide_rows
 from simsparse.kernels.gemv_pack import pack_csr
 from simsparse.kernels.gemv_simd import tag
 from simsparse.kernels.gemv_threads import csr_threads, csr_wide_threads
+from simsparse.packed.arrays import aligned_zeros
 from simsparse.packed.gemv_layout import (
     Array,
     Call,
     Floats,
     Ints,
     Layout,
-    aligned,
     fair_bounds,
     groups_of,
     whole_scales,
@@ -80,9 +80,9 @@ def pack_csr_layout(rows: CompressedRows, scales: Floats, threads: int) -> CsrLa
     order = np.argsort(-lengths, kind="stable").astype(np.uint32)
     steps = lengths[order].reshape(groups, _ROWS).max(axis=1)
     starts = np.concatenate(([0], np.cumsum(steps)))
-    indices = aligned(int(starts[-1]) * _ROWS, index_dtype(k))
+    indices = aligned_zeros(int(starts[-1]) * _ROWS, index_dtype(k))
     indices[:] = k
-    values = aligned(indices.size, rows.values.dtype)
+    values = aligned_zeros(indices.size, rows.values.dtype)
     pack_csr(rows.pointers, rows.columns, rows.values, order, starts, indices, values)
     return CsrLayout(
         shape=rows.shape,

@@ -10,25 +10,16 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
 from simsparse.kernels.gemv_columns import copy_vectors
+from simsparse.packed.arrays import aligned_zeros
 from simsparse.packed.threads import on_threads
 
 Array = NDArray[Any]
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float32]
 Call = Callable[[], None]
-
-LINE_BYTES = 64
-
-
-def aligned(size: int, dtype: DTypeLike, slack: int = 0) -> Array:
-    """Zeroed elements that start on a cache line; ``slack`` more follow that only a vector load may touch."""
-    kind = np.dtype(dtype)
-    raw = np.zeros((size + slack) * kind.itemsize + LINE_BYTES, np.uint8)
-    first = -_address(raw) % LINE_BYTES
-    return raw[first : first + (size + slack) * kind.itemsize].view(kind)
 
 
 class _PerThread(threading.local):
@@ -44,13 +35,8 @@ def scratch(size: int) -> Floats:
     Kept between calls: getting aligned memory takes as long as a small product.
     """
     if _per_thread.buffer.size < size:
-        _per_thread.buffer = aligned(size, np.float32)
+        _per_thread.buffer = aligned_zeros(size, np.float32)
     return _per_thread.buffer[:size]
-
-
-def _address(array: Array) -> int:
-    """Where an array starts; ``array.ctypes`` takes longer than a small product."""
-    return int(array.__array_interface__["data"][0])
 
 
 def groups_of(count: int, size: int) -> int:
@@ -69,7 +55,7 @@ def fair_bounds(weights: Ints, threads: int) -> Ints:
 
 def whole_scales(scales: Floats, rows: int) -> Floats:
     """Row scales for whole groups of rows; the rows beyond the last have scale 1."""
-    padded = aligned(rows, np.float32)
+    padded = aligned_zeros(rows, np.float32)
     padded[:] = 1
     padded[: scales.size] = scales
     return padded
@@ -128,7 +114,7 @@ class Layout(ABC):
         """``multiply`` of these bits into ``out`` (m, n), as often as it is called; one call at a time."""
         n = x.shape[1]
         copied, summed = self._sizes(n)
-        vectors: Floats = aligned(copied, np.float32)
+        vectors: Floats = aligned_zeros(copied, np.float32)
         if n == 1 and summed == out.size and out.flags.c_contiguous:
             return self._bound(x, vectors, out.reshape(-1))
         y = np.empty(summed, np.float32)

@@ -14,13 +14,13 @@ from simsparse.kernels.gemv_pack import fits_groups, pack_nm
 from simsparse.kernels.gemv_plain import nm_plain
 from simsparse.kernels.gemv_simd import PICKS, SOURCES, tag
 from simsparse.kernels.gemv_threads import nm_threads
+from simsparse.packed.arrays import aligned_zeros
 from simsparse.packed.gemv_layout import (
     Array,
     Call,
     Floats,
     Ints,
     Layout,
-    aligned,
     as_bits,
     fair_bounds,
     groups_of,
@@ -99,8 +99,8 @@ def pack_nm_layout(
     keep, group_size = form
     slot_of, columns, slots = _slots(keep)
     groups, steps = groups_of(rows.shape[0], 4), groups_of(rows.shape[1], columns)
-    words = aligned(groups * steps * 4, np.uint32)
-    values = aligned(words.size * slots, rows.values.dtype)
+    words = aligned_zeros(groups * steps * 4, np.uint32)
+    values = aligned_zeros(words.size * slots, rows.values.dtype)
     pack_nm(
         rows.pointers,
         rows.columns,

@@ -51,7 +51,7 @@ def test_nothing_beyond_the_arrays_is_read(kernel, dtype, n, monkeypatch):
         wanted = packed.multiply(x)
         with monkeypatch.context() as patch:
             patch.setattr(gemv_layout, "scratch", lambda size: guarded(np.empty(size, np.float32)))
-            patch.setattr(gemv_layout, "aligned", lambda size, dtype: guarded(np.zeros(size, dtype)))
+            patch.setattr(gemv_layout, "aligned_zeros", lambda size, dtype: guarded(np.zeros(size, dtype)))
             apart = replace(packed, layout=replace(layout, **moved))
             got, bound = apart.multiply(x), guarded(np.empty((m, n), np.float32))
             apart.bind(guarded(x), bound)()
