@@ -16,6 +16,9 @@ from simsparse.kernels.simd_memory import store
 from simsparse.kernels.simd_ops import add, floats, fma, mul, splat, zeros
 from simsparse.kernels.simd_scalar import address_of
 
+LINE_BYTES = 64
+"""Each line of weights is asked for once."""
+
 
 @kernel
 def bsr_rows(
@@ -35,7 +38,7 @@ def bsr_rows(
     width = width_of(tag)
     tall = floats(width)
     ahead = AHEAD_BYTES // values.itemsize
-    length = scales.size
+    block_bytes, length = tall * values.itemsize, scales.size
     to = address_of(y)
     for group in range(begin, end):
         first, last = starts[group], starts[group + 1]
@@ -51,19 +54,24 @@ def bsr_rows(
                     load_weights(width, values, at), splat(width, weight(x, xs + number(indices, block))), a
                 )
                 at += tall
+                if block_bytes >= LINE_BYTES:
+                    prefetch(values, at + ahead)
                 b = fma(
                     load_weights(width, values, at),
                     splat(width, weight(x, xs + number(indices, block + 1))),
                     b,
                 )
                 at += tall
-                prefetch(values, at + ahead)
+                if 2 * block_bytes >= LINE_BYTES:
+                    prefetch(values, at + ahead)
                 c = fma(
                     load_weights(width, values, at),
                     splat(width, weight(x, xs + number(indices, block + 2))),
                     c,
                 )
                 at += tall
+                if block_bytes >= LINE_BYTES:
+                    prefetch(values, at + ahead)
                 d = fma(
                     load_weights(width, values, at),
                     splat(width, weight(x, xs + number(indices, block + 3))),
