@@ -8,11 +8,17 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from simsparse.measure.calibrate_cases import COLD_FROM_BYTES, ProductCase, designed_cases
-from simsparse.measure.calibrate_direct import DirectSample, direct_call, direct_cases, time_direct
+from simsparse.measure.calibrate_direct import (
+    DirectCase,
+    DirectSample,
+    direct_call,
+    direct_cases,
+    time_direct,
+)
 from simsparse.measure.calibrate_limits import HostCpu, HostLimits, better_host, host_cpu, measure_host
 from simsparse.measure.calibrate_timing import ReadyCase, Sample, kernels_for, make_ready, time_case
 from simsparse.measure.fit_priors import ONE_THREAD_MACS
@@ -58,7 +64,8 @@ def collect(*, budget_s: float, progress: Progress = lambda *_: None) -> Collect
     )
     limits = measure_host(timer, cpu.threads)
     threads_s = _THREADS_S if cpu.threads > 1 else 0.0
-    until += _compile([direct_call(case) for case in direct_cases()])
+    direct = {case: direct_call(case) for case in direct_cases()}
+    until += _compile(direct.values())
     samples = list(_passes(timer, until - _LIMITS_S - _EVICTED_S - _DIRECT_S - threads_s, progress))
     timer.patience_s = _LIMITS_PATIENCE_S
     return Collected(
@@ -68,7 +75,7 @@ def collect(*, budget_s: float, progress: Progress = lambda *_: None) -> Collect
         samples=samples,
         together=_together(timer, cpu.threads) if cpu.threads > 1 else (),
         evicted=_evicted(timer, cpu.cache_bytes[2]),
-        direct=_direct(timer),
+        direct=_direct(timer, direct),
     )
 
 
@@ -160,10 +167,10 @@ def _evicted(timer: Timer, l2_bytes: int) -> list[Sample]:
     return samples
 
 
-def _direct(timer: Timer) -> list[DirectSample]:
+def _direct(timer: Timer, calls: Mapping[DirectCase, Call]) -> list[DirectSample]:
     """Depthwise convolutions, which no product is like."""
-    timer.patience_s = _DIRECT_S / (2 * len(direct_cases()))
-    return time_direct(timer)
+    timer.patience_s = _DIRECT_S / (2 * len(calls))
+    return time_direct(timer, calls)
 
 
 def combined(samples: Sequence[Sample]) -> list[Sample]:

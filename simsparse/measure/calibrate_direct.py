@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,7 @@ from simsparse.dataflows.cpu_dense import dense_work
 from simsparse.dataflows.cpu_work import Product, join, layer_cycles
 from simsparse.formats import encode
 from simsparse.hardware import CpuRowsParameters
-from simsparse.ir import ConvShape
+from simsparse.ir import ConvShape, conv_layer
 from simsparse.measure.calibrate_fit import Scale, scatter
 from simsparse.measure.fit import Constant, fit
 from simsparse.measure.timing import Call, Timer, Timing
@@ -48,13 +48,13 @@ class DirectCase:
     @property
     def product(self) -> Product:
         """The case as the model takes it."""
-        conv = self.conv
+        layer = conv_layer("depthwise", self.conv, self.channels, groups=self.channels)
         return Product(
-            m=self.channels,
-            k=_WINDOW**2,
-            n=conv.out_height * conv.out_width,
-            groups=self.channels,
-            inputs=self.channels * self.size**2,
+            m=layer.m,
+            k=layer.k,
+            n=layer.n,
+            groups=layer.groups,
+            inputs=layer.input_elements,
             strided=self.stride > 1,
         )
 
@@ -89,12 +89,9 @@ def direct_call(case: DirectCase) -> Call:
     return packed.bind(x, np.zeros((1, case.channels, conv.out_height, conv.out_width), np.float32))
 
 
-def time_direct(timer: Timer) -> list[DirectSample]:
+def time_direct(timer: Timer, calls: Mapping[DirectCase, Call]) -> list[DirectSample]:
     """One pass over all cases, one after the other: together they would not fit the caches."""
-    return [
-        DirectSample(case=case, timing=timer.measure({"it": direct_call(case)})["it"])
-        for case in direct_cases()
-    ]
+    return [DirectSample(case=case, timing=timer.measure({"it": call})["it"]) for case, call in calls.items()]
 
 
 def with_direct(

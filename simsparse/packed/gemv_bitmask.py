@@ -49,14 +49,8 @@ class BitmaskLayout(Layout):
 
     @property
     def stride(self) -> int:
-        """Floats from vector to vector."""
+        """k in whole masks."""
         return groups_of(self.shape[1], self.lanes) * self.lanes
-
-    def _sizes(self, n: int) -> tuple[int, int]:
-        return n * self.stride, 4 * self.starts.size * n
-
-    def _rows(self, y: Floats, n: int) -> Floats:
-        return y.reshape(-1, n)[: self.shape[0]]
 
     def _bound(self, x: Array, vectors: Floats, y: Floats) -> Call:
         packed = (self.starts, self.masks, self.values, self.scales)

@@ -47,9 +47,6 @@ class BsrLayout(Layout):
     starts: Ints
     indices: Array
 
-    def _sizes(self, n: int) -> tuple[int, int]:
-        return n * self.shape[1], self.scales.size * n
-
     def _rows(self, y: Floats, n: int) -> Floats:
         return y.reshape(n, -1)[:, : self.shape[0]].T
 

@@ -126,17 +126,22 @@ class Layout(ABC):
 
         return multiply
 
-    @abstractmethod
+    @property
+    def stride(self) -> int:
+        """Floats from vector to vector of the kernel's copy."""
+        return self.shape[1]
+
     def _sizes(self, n: int) -> tuple[int, int]:
         """Floats of the kernel's copy of n vectors, and of what it writes, whole groups of rows."""
+        return n * self.stride, n * self.scales.size
+
+    def _rows(self, y: Floats, n: int) -> Floats:
+        """What the kernel wrote as (m, n)."""
+        return y.reshape(-1, n)[: self.shape[0]]
 
     @abstractmethod
     def _bound(self, x: Array, vectors: Floats, y: Floats) -> Call:
         """Copy x (k, n) to ``vectors``, sum up to ``y``."""
-
-    @abstractmethod
-    def _rows(self, y: Floats, n: int) -> Floats:
-        """What the kernel wrote as (m, n)."""
 
     def _on_threads(self, alone: Callable[..., None], shared: Callable[..., None], *arguments: Any) -> Call:
         """All groups by ``alone``, or by ``shared`` where there are several threads."""

@@ -50,14 +50,8 @@ class NmLayout(Layout):
 
     @property
     def stride(self) -> int:
-        """Floats from vector to vector."""
+        """k in whole steps."""
         return groups_of(self.shape[1], self.step_columns) * self.step_columns
-
-    def _sizes(self, n: int) -> tuple[int, int]:
-        return n * self.stride, self.scales.size * n
-
-    def _rows(self, y: Floats, n: int) -> Floats:
-        return y.reshape(-1, n)[: self.shape[0]]
 
     def _bound(self, x: Array, vectors: Floats, y: Floats) -> Call:
         rest: Any = (vectors, self.stride, y, x.shape[1])
