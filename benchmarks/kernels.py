@@ -40,6 +40,7 @@ from benchmarks.goals import (
 from benchmarks.packing import Packing, packings
 from benchmarks.peers import PEERS, Peer, limit_threads, missing
 from simsparse.measure.host_limits import FOOTPRINTS, Limits, best_limits, measure_limits
+from simsparse.measure.idle import wait_until_idle
 from simsparse.measure.timing import HostClock, Timer, Timing, combine, noise_floor
 
 KINDS = ("spmm", "narrow", "gemv", "conv")
@@ -85,7 +86,7 @@ def measure_case(
         stored_bytes=mine.stored_bytes,
         kernel=mine.kernel,
         packing_s=mine.packing_s,
-        times=timer.measure(calls, threads=threads, cold=cold),
+        times=timer.measure(calls, threads=threads, cold=cold, foreign=calls.keys() - {OURS}),
         groups=groups,
         wrong=wrong,
     )
@@ -115,7 +116,7 @@ def measure(options: Options, peers: Sequence[Peer]) -> list[Result]:
             operands = make_operands(case)
             for threads in options.threads:
                 limit_threads(threads)
-                timer.settle()
+                wait_until_idle()
                 taking_part = [peer for peer in peers if threads == 1 or peer.threaded]
                 result = measure_case(case, operands, threads, taking_part, timer, options.cold_case(case))
                 seen.setdefault((case, threads), []).append(result)

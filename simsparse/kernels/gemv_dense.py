@@ -17,6 +17,9 @@ from simsparse.kernels.simd_ops import floats, fma, total, zeros
 from simsparse.kernels.simd_scalar import peek_f32, poke_f32
 from simsparse.kernels.spmm_tile import RELU, RELU6
 
+GROUP = 4
+"""Rows at a time."""
+
 
 @kernel
 def dense_vector(
@@ -27,7 +30,7 @@ def dense_vector(
     All but the sizes are addresses, 0 for no bias or residual; ``w`` is a width of two vectors. No GELU.
     """
     row, whole = 4 * k, k - k % floats(w)
-    for i in range(0, m - 3, 4):
+    for i in range(0, m - GROUP + 1, GROUP):
         at = weights + i * row
         a, b, c, d = zeros(w), zeros(w), zeros(w), zeros(w)
         for j in range(0, 4 * whole, 4 * floats(w)):
@@ -47,7 +50,7 @@ def dense_vector(
         _put(i + 1, total(b), y, bias, residual, activation)
         _put(i + 2, total(c), y, bias, residual, activation)
         _put(i + 3, total(d), y, bias, residual, activation)
-    for i in range(m - m % 4, m):
+    for i in range(m - m % GROUP, m):
         at, a = weights + i * row, zeros(w)
         for j in range(0, 4 * whole, 4 * floats(w)):
             a = fma(load(w, at + j), load(w, x + j), a)

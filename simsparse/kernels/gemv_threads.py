@@ -12,6 +12,7 @@ from simsparse.kernels._jit import threaded_kernel
 from simsparse.kernels.gemv_bitmask import bitmask_rows
 from simsparse.kernels.gemv_bsr import bsr_rows
 from simsparse.kernels.gemv_csr import csr_rows, csr_wide_rows
+from simsparse.kernels.gemv_dense import GROUP, dense_vector
 from simsparse.kernels.gemv_nm import nm_rows
 from simsparse.kernels.spmm_threads import prefer_openmp
 
@@ -111,3 +112,25 @@ def bsr_threads(
     """``bsr_rows`` on ranges between ``bounds``."""
     for t in prange(bounds.size - 1):
         bsr_rows(bounds[t], bounds[t + 1], tag, starts, indices, values, scales, x, stride, y, n)
+
+
+@threaded_kernel
+def dense_threads(
+    w: Any,
+    threads: int,
+    weights: int,
+    m: int,
+    k: int,
+    x: int,
+    y: int,
+    bias: int,
+    residual: int,
+    activation: int,
+) -> None:
+    """``dense_vector`` on as many ranges of whole groups of rows as there are threads."""
+    groups = (m + GROUP - 1) // GROUP
+    for t in prange(threads):
+        low, high = groups * t // threads * GROUP, min(groups * (t + 1) // threads * GROUP, m)
+        shift = bias + 4 * low if bias != 0 else 0
+        beside = residual + 4 * low if residual != 0 else 0
+        dense_vector(w, weights + 4 * k * low, high - low, k, x, y + 4 * low, shift, beside, activation)

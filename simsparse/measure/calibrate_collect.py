@@ -21,8 +21,8 @@ from simsparse.measure.calibrate_direct import (
 )
 from simsparse.measure.calibrate_limits import HostCpu, HostLimits, better_host, host_cpu, measure_host
 from simsparse.measure.calibrate_timing import ReadyCase, Sample, kernels_for, make_ready, time_case
-from simsparse.measure.fit_priors import ONE_THREAD_MACS
 from simsparse.measure.timing import Call, HostClock, Timer, combine
+from simsparse.packed.dense import ONE_THREAD_MACS
 
 PASSES = 2
 _THREAD_CASES = 8
@@ -138,7 +138,7 @@ def states(case: ProductCase) -> tuple[bool, ...]:
 
 
 def _together(timer: Timer, threads: int) -> list[Sample]:
-    """Small products, of several columns those that BLAS shares out: what starting and joining them adds."""
+    """Small products, of several columns those that all kernels share out: what starting and joining adds."""
     timer.patience_s = _THREADS_S / (7 * _THREAD_CASES)
     sized = sorted((case.m * case.k * case.n, seed, case) for seed, case in enumerate(designed_cases()))
     wide = [one for one in sized if one[2].n > 8 and one[0] > ONE_THREAD_MACS][:_THREAD_CASES]

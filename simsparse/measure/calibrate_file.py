@@ -15,10 +15,7 @@ from simsparse.measure.calibrate_limits import HostCpu, HostLimits, read_curve
 _MEASURED, _FITTED = ("calibrate", "verified"), ("calibrate-fit", "fitted")
 _SYSTEM = ("operating-system", "verified")
 _UNPACKED = ("vnm", "coo", "csc", "ell", "sell", "hbitmask", "rle4", "rle5", "delta", "dia")
-_OPENBLAS = (
-    "OpenBLAS 0.3.31, interface/gemm.c and gemv.c: 65536 x 4 and 115200 x 4 multiply-adds",
-    "assumed",
-)
+_ONE_THREAD = ("up to here our dense products stay on one thread", "derived")
 _INDEX_BITS = "32-bit indices and row pointers, as CPU libraries store them"
 _ENERGY = {
     "core": ("cycle", 500.0, "half a nanojoule per core and cycle; not measured"),
@@ -116,8 +113,8 @@ def _dataflow(parameters: CpuRowsParameters) -> dict[str, Any]:
         "cold_above_bytes": ("a network of some such layers does not fit the caches", "assumed"),
         "dram_efficiency": ("the bandwidth is a measured one", "derived"),
         "small_macs": ("products that OpenBLAS does not pack, where its build knows them", "assumed"),
-        "one_thread_macs": _OPENBLAS,
-        "one_thread_vector_macs": _OPENBLAS,
+        "one_thread_macs": _ONE_THREAD,
+        "one_thread_vector_macs": _ONE_THREAD,
         "direct_below_rows": ("fewer rows than a register block of sgemm", "assumed"),
         "wide_step": ("no choice of a kernel asks for it", "assumed"),
         "narrow": ("an instruction or two per vector of weights", "assumed"),

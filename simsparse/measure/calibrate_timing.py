@@ -16,6 +16,7 @@ from simsparse.measure.calibrate_cases import ProductCase, make_mask
 from simsparse.measure.predict import competing_kernels
 from simsparse.measure.timing import Call, Timer, Timing
 from simsparse.packed import prepare
+from simsparse.packed.dense import blas_threads
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -80,11 +81,11 @@ def _thread_pools() -> ThreadpoolController:
 def time_case(
     timer: Timer, ready: ReadyCase, *, threads: int = 1, cold: Sequence[bool] = (False,)
 ) -> list[Sample]:
-    """One pass over a case's kernels in each of the cache states; BLAS keeps to ``threads`` too."""
+    """One pass over a case's kernels in each cache state, with the threads of BLAS as in a network."""
     found = []
     for state in cold:
-        with _thread_pools().limit(limits=threads, user_api="blas"):
-            timed = timer.measure(ready.calls, threads=threads, cold=state, foreign=("dense",))
+        with _thread_pools().limit(limits=blas_threads(threads), user_api="blas"):
+            timed = timer.measure(ready.calls, threads=threads, cold=state)
         found += [
             Sample(case=ready.case, kernel=kernel, threads=threads, cold=state, timing=timing)
             for kernel, timing in timed.items()

@@ -23,14 +23,12 @@ from simsparse.hardware.cpu import (
     PanelCosts,
 )
 from simsparse.measure.fit import Constant
+from simsparse.packed.dense import ONE_THREAD_MACS, ONE_THREAD_VECTOR_MACS
 
 Isa = Literal["avx512", "avx2", "plain"]
 _FMA_LATENCY = 4.0
 _MOST_VECTORS = 8
 _MISPREDICT = 14.0
-_ONE_THREAD_VECTOR_MACS = 115200 * 4
-ONE_THREAD_MACS = 2**18
-"""OpenBLAS runs products up to this many multiply-adds on one thread."""
 
 
 def prior_parameters(isa: Isa, memory: CoreMemory, launch_cycles: Mapping[str, float]) -> CpuRowsParameters:
@@ -104,7 +102,7 @@ def _dense(isa: Isa, launch_cycles: float) -> DenseCosts:
     columns = (per_16, 0.5 * per_16, 0.44 * per_16, 0.38 * per_16, 0.27 * per_16)
     return DenseCosts(
         launch_cycles=launch_cycles, thread_launch_cycles=2 * launch_cycles, one_thread_macs=ONE_THREAD_MACS,
-        one_thread_vector_macs=_ONE_THREAD_VECTOR_MACS, columns=columns, small_columns=columns,
+        one_thread_vector_macs=ONE_THREAD_VECTOR_MACS, columns=columns, small_columns=columns,
         small_macs=1e6 if isa == "avx512" else 0.0, pack_weights=0.5, pack_inputs=0.8, outputs=0.45,
         small_outputs=0.5, small_row=3.7, vector_row=8.0, vector_input=4.0, streams=(0.6, 1.2),
         vector_streams=(1.3, 1.0), exposed=0.45,

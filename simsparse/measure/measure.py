@@ -24,12 +24,14 @@ from simsparse.load.npz import NpzArrays
 from simsparse.load.plan_yaml import ModelPlan, load_plan
 from simsparse.measure.baseline import Baseline, Feeds, best_baseline
 from simsparse.measure.capture import Capture
+from simsparse.measure.idle import wait_until_idle
 from simsparse.measure.measure_energy import EnergyMeter, find_meter
 from simsparse.measure.measure_predicted import find_host, predict
 from simsparse.measure.measure_source import LayerMasks, Source, open_source
 from simsparse.measure.network import Network, load_network
 from simsparse.measure.ops_product import AUTO, Kernels
 from simsparse.measurement import LayerMeasurement, Measurement
+from simsparse.packed.dense import blas_threads
 from simsparse.pattern import Pattern, parse_pattern
 from simsparse.pruning.calibration import Calibration
 from simsparse.pruning.input_masks import MOST_MASK_BYTES
@@ -161,7 +163,8 @@ def measure(
         )
         network.run(feeds, watch=lambda name, values: seen.add(source.layer_of(name), values))
         meter = find_meter()
-        times = _take_turns(network, baseline, feeds, repeat, meter, progress)
+        rest = wait_until_idle if threads > 1 else _go_on
+        times = _take_turns(network, baseline, feeds, repeat, meter, rest, progress)
         dense = _dense_layers(times, baseline, network, feeds, progress)
         if capture is not None:
             seen.write(Path(capture))
@@ -203,8 +206,12 @@ def random_feeds(network: Network, seed: int) -> Feeds:
 def _blas_threads(threads: int) -> AbstractContextManager[Any]:
     from threadpoolctl import threadpool_limits
 
-    limits: AbstractContextManager[Any] = threadpool_limits(threads, user_api="blas")
+    limits: AbstractContextManager[Any] = threadpool_limits(blas_threads(threads), user_api="blas")
     return limits
+
+
+def _go_on() -> None:
+    """Nobody else is at work."""
 
 
 def _take_turns(
@@ -213,20 +220,23 @@ def _take_turns(
     feeds: Feeds,
     repeat: int,
     meter: EnergyMeter | None,
+    rest: Callable[[], None],
     progress: Progress,
 ) -> _Times:
-    """Runs of both in turn, after one of each that does not count."""
+    """Runs of both in turn, after one of each that does not count; ``rest`` lets threads of the last end."""
     times, clock = _Times(), time.perf_counter
     network.run(feeds)
     baseline.run(feeds)
     try:
         for done in range(repeat):
             progress("measuring", done, repeat)
+            rest()
             before = meter.read_uj() if meter else ()
             start = clock()
             network.run(feeds)
             middle = clock()
             spent = meter.joules(before, meter.read_uj()) if meter else 0.0
+            rest()
             again = clock()
             baseline.run(feeds)
             end = clock()

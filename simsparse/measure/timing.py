@@ -33,6 +33,7 @@ import numpy as np
 
 from simsparse.kernels.host_loops import sum_window, window_buffer
 from simsparse.kernels.spmm_threads import threads_at_most
+from simsparse.measure.idle import wait_until_idle
 from simsparse.packed.host import host_caches
 from simsparse.packed.threads import on_threads
 
@@ -252,15 +253,17 @@ class Timer:
     ) -> dict[str, Timing]:
         """One pass over competitors: each gets ``rounds`` bursts, in turn.
 
-        Those named in ``foreign`` run on threads of another library than Numba's.
+        Those named in ``foreign`` run on threads of another library than Numba's: each burst then waits until
+        the pool of the one before has gone to sleep.
         """
         before = self.clock.flush if cold else self.clock.evict if evicted else None
         seen: dict[str, list[Window]] = {name: [] for name in calls}
         gates = {name: self._gate_of(1 if name in foreign else threads) for name in calls}
         for _ in range(self.rounds):
             for name, call in calls.items():
-                if threads > 1:
-                    self.settle()
+                if threads > 1 and foreign:
+                    clock = self.clock
+                    wait_until_idle(wall_s=clock.wall_s, cpu_s=clock.cpu_s, sleep=clock.sleep)
                 seen[name] += self._burst(call, gates[name], threads, before)
         part = QUANTILE if threads == 1 else QUANTILE_TOGETHER
         return {name: judge(windows, gates[name].limit_s(), part) for name, windows in seen.items()}
@@ -270,15 +273,6 @@ class Timer:
             self._gates[cores] = Gate(self.clock, cores)
             self._gates[cores].settle(self._settle_s)
         return self._gates[cores]
-
-    def settle(self, patience_s: float = 0.4) -> None:
-        """Wait until the thread pools of the last competitor stop spinning."""
-        deadline = self.clock.wall_s() + patience_s
-        while self.clock.wall_s() < deadline:
-            wall, cpu = self.clock.wall_s(), self.clock.cpu_s()
-            self.clock.sleep(0.002)
-            if self.clock.cpu_s() - cpu < 0.2 * (self.clock.wall_s() - wall):
-                return
 
     def _burst(self, call: Call, gate: Gate, threads: int, before: Call | None) -> list[Window]:
         """Windows of one competitor for the length of a burst, or longer if few of them count."""

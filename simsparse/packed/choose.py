@@ -54,7 +54,9 @@ KERNELS = (
         formats=("bsr", "nm", "vnm"),
         about="four rows at a time, a straight loop per set of rows that share a column",
     ),
-    KernelInfo(name="dense", formats=("dense",), about="BLAS over decoded weights"),
+    KernelInfo(
+        name="dense", formats=("dense",), about="all positions: BLAS on one thread, groups of rows on several"
+    ),
     KernelInfo(name="gemv-csr", formats=("csr",), about="few columns: gathered inputs"),
     KernelInfo(name="gemv-bitmask", formats=("bitmask",), about="few columns: weights expanded by masks"),
     KernelInfo(name="gemv-nm", formats=("nm",), about="few columns: N:M slots"),

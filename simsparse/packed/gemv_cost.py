@@ -16,8 +16,8 @@ CostKernel = Literal["dense", "bitmask", "nm", "csr", "bsr"]
 
 _CLOCK_HZ = 3.2e9
 _CALL_S = {"dense": 3.5e-6, "bitmask": 2e-6, "nm": 2e-6, "csr": 2e-6, "bsr": 2e-6}
-_THREADS_CALL_S = {"dense": 6e-6, "bitmask": 16e-6, "nm": 16e-6, "csr": 16e-6, "bsr": 16e-6}
-"""A bound call, and what a second thread adds: OpenBLAS keeps its own awake."""
+_THREADS_CALL_S = 16e-6
+"""A bound call, and what a second thread adds."""
 _CYCLES = {"dense": 0.2, "bitmask": 0.32, "nm": 0.29, "csr": 0.8, "bsr": 0.45}
 """Per dense position (dense, bitmask), per stored slot (nm, csr, bsr in blocks of four rows), and vector."""
 _WIDE_CSR_CYCLES = 1.3
@@ -65,5 +65,5 @@ def gemv_seconds(
     stored_bytes = stored * STORED[dtype].itemsize + extra_bits / 8
     memory_s = stored_bytes / next(rate for limit, rate in _RATES if stored_bytes <= limit)
     slower, faster = max(compute_s, memory_s), min(compute_s, memory_s)
-    call_s = _CALL_S[kernel] + (_THREADS_CALL_S[kernel] if threads > 1 else 0.0)
+    call_s = _CALL_S[kernel] + (_THREADS_CALL_S if threads > 1 else 0.0)
     return call_s + (slower + faster / 3) / threads

@@ -1,4 +1,4 @@
-"""Products without a kernel of our own: BLAS over decoded weights, and the portable loop."""
+"""What is done to a finished product outside its loop, and the portable loop over stored entries."""
 
 from __future__ import annotations
 
@@ -64,61 +64,6 @@ def _nothing() -> None:
     """Nothing to be done."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Dense:
-    """Decoded weights for NumPy's BLAS, which runs as many threads as it was started with.
-
-    BLAS multiplies the zeros too, so an X with NaN or Inf takes the portable loop over stored weights. One
-    column with no zero among the weights, on one thread, takes one pass of a kernel of our own instead.
-    """
-
-    weights: Floats
-    rows: CompressedRows
-    threads: int
-
-    @property
-    def stored_bytes(self) -> int:
-        return self.weights.nbytes
-
-    def run(
-        self, x: Floats, y: Floats, bias: Floats | None, residual: Floats | None, activation: int
-    ) -> None:
-        self.bind(x, y, bias, residual, activation)()
-
-    def bind(
-        self, x: Floats, y: Floats, bias: Floats | None, residual: Floats | None, activation: int
-    ) -> Callable[[], None]:
-        """``run`` with these very arrays, as often as it is called."""
-        if not self._by_own_kernel(x, y, residual, activation):
-            full, finish = self.is_full, finish_bound(y, bias, residual, activation)
-
-            def multiply() -> None:
-                if full or np.isfinite(x).all():
-                    np.matmul(self.weights, x, out=y)
-                else:
-                    y[...] = multiply_rows(self.rows, x)
-                finish()
-
-            return multiply
-        two = width(2)
-        (m, k), (shift, beside, _, _) = self.weights.shape, addresses(bias, residual, activation)
-        operands = (address(self.weights), m, k, address(x), address(y), shift, beside, activation)
-        kept = (self, x, y, bias, residual)
-        return functools.partial(_run, _dense_vector(two), (two, *operands), kept)
-
-    @property
-    def is_full(self) -> bool:
-        """Whether every weight is stored, so that NaN and Inf in X reach every row."""
-        return self.rows.columns.size == self.weights.size
-
-    def _by_own_kernel(self, x: Floats, y: Floats, residual: Floats | None, activation: int) -> bool:
-        """Whether X is one column, each array is contiguous, and no weight is missing."""
-        if x.shape[1] != 1 or self.threads > 1 or not self.is_full or activation == GELU:
-            return False
-        columns = (x, y) if residual is None else (x, y, residual)
-        return all(column.strides[0] == 4 for column in columns)
-
-
 def _run(product: Callable[..., None], operands: tuple[Any, ...], kept: Any) -> None:  # noqa: ARG001
     product(*operands)
 
@@ -131,15 +76,6 @@ def _finish(of: Width) -> Callable[..., None]:
     types: Any = numba.types
     signature = (width_type(of), *[types.int64] * 4, types.UniTuple(types.int64, 4))
     entry: Callable[..., None] = dispatcher.compile(signature)
-    return entry
-
-
-@functools.cache
-def _dense_vector(of: Width) -> Callable[..., None]:
-    from simsparse.kernels.gemv_dense import dense_vector
-
-    dispatcher: Any = dense_vector
-    entry: Callable[..., None] = dispatcher.compile((width_type(of), *[numba.types.int64] * 8))
     return entry
 
 

@@ -25,7 +25,7 @@ from simsparse.formats.product import accumulator
 from simsparse.kernels.spmm_tile import GELU, NO_ACTIVATION, RELU, RELU6
 from simsparse.packed.arrays import can_write
 from simsparse.packed.choose import KERNELS, KernelInfo, choose, kernels
-from simsparse.packed.plain import Dense, Portable
+from simsparse.packed.plain import Portable
 from simsparse.packed.request import Floats, Ready, Request
 
 __all__ = ["KernelInfo", "Packed", "kernels", "prepare"]
@@ -40,8 +40,8 @@ class Packed:
 
     ``kernel`` is the one that runs, and ``notes`` say where that is not what was asked. ``packed_from`` names
     a format that has no compute form of its own and was converted; None otherwise. ``packing_s`` is the time
-    that reading the encoding and arranging it for the kernel took. Results do not depend on ``threads``.
-    Calls from several Python threads at once are safe.
+    that reading the encoding and arranging it for the kernel took. Results do not depend on ``threads``, but
+    for dense weights, which BLAS multiplies on one. Calls from several Python threads at once are safe.
     """
 
     shape: tuple[int, int]
@@ -125,6 +125,7 @@ class Packed:
                 self.multiply(x, out, residual)
 
             return multiply
+        from simsparse.packed.dense import Dense
         from simsparse.packed.tiled import Tiled
         from simsparse.packed.vectors import Vectors
 
@@ -241,8 +242,9 @@ def _pack(request: Request, kernel: str) -> tuple[str, Ready, tuple[str, ...]]:
     if kernel == "portable":
         return kernel, Portable(rows=request.rows), ()
     if kernel == "dense":
-        weights = np.ascontiguousarray(request.encoded.decode(), np.float32)
-        return kernel, Dense(weights=weights, rows=request.rows, threads=request.threads), ()
+        from simsparse.packed.dense import pack_dense
+
+        return kernel, pack_dense(request), ()
     if kernel.startswith("gemv-"):
         from simsparse.packed.vectors import pack_vectors
 

@@ -153,24 +153,6 @@ def test_evicted_goes_through_one_cores_caches_before_every_call() -> None:
     assert timing.time_s == pytest.approx(20e-6, rel=1e-6)
 
 
-def test_several_threads_wait_until_pools_have_stopped_spinning() -> None:
-    clock = FakeClock()
-    timer = Timer(clock)
-    until = clock.now + 0.1
-
-    def sleep(seconds: float) -> None:
-        clock.now += seconds
-        clock.cpu += seconds if clock.now < until else 0.0
-
-    clock.sleep = sleep  # type: ignore[method-assign]
-    timer.settle()
-    assert until <= clock.now < until + 0.01
-    until = math.inf
-    start = clock.now
-    timer.settle()
-    assert clock.now - start == pytest.approx(0.4, abs=0.01)
-
-
 def test_judge_takes_the_lower_quartile_of_what_counts() -> None:
     good = [Window(t, FAST_S) for t in (3.0, 1.0, 9.0, 2.0, 8.0)]
     bad = [Window(0.1, SLOW_S), Window(0.2, FAST_S, waited_share=0.5)]

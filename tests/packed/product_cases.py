@@ -42,6 +42,11 @@ def weights(mask: Mask, seed: int = 1) -> NDArray[np.float32]:
     return values.astype(np.float32)
 
 
+def inputs(k: int, n: int, seed: int = 2) -> NDArray[np.float32]:
+    """Normal X (k, n)."""
+    return np.random.default_rng(seed).standard_normal((k, n)).astype(np.float32)
+
+
 def product(w: NDArray[np.float32], mask: Mask, x: NDArray[np.float32]) -> NDArray[np.float64]:
     """``W @ x`` over kept weights only: a NaN in x meets no weight that is not there."""
     y = np.zeros((w.shape[0], x.shape[1]))

@@ -7,12 +7,11 @@ import math
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from simsparse.errors import FormatError, ShapeError
 from simsparse.formats import encode, make_format
 from simsparse.packed import prepare
-from tests.packed.product_cases import COLUMNS, SHAPES, bound, formats_for, masks, product, weights
+from tests.packed.product_cases import COLUMNS, SHAPES, bound, formats_for, inputs, masks, product, weights
 
 KERNELS = ("csr", "pairs", "grouped")
 OTHER_PATHS = (
@@ -30,10 +29,6 @@ OTHER_PATHS = (
     ("grouped", "plain", 3),
     ("grouped", "avx512", 3),
 )
-
-
-def inputs(k: int, n: int, seed: int = 2) -> NDArray[np.float32]:
-    return np.random.default_rng(seed).standard_normal((k, n)).astype(np.float32)
 
 
 @pytest.mark.parametrize("kernel", [*KERNELS, "dense", "portable", None])

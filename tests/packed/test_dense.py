@@ -1,0 +1,77 @@
+"""Dense products on several threads: all in one pool, ours."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
+
+from simsparse.formats import encode
+from simsparse.packed import prepare
+from simsparse.packed.dense import ONE_THREAD_MACS, ONE_THREAD_VECTOR_MACS, Dense, blas_threads
+from tests.packed.product_cases import bound, inputs, masks, product, weights
+
+SHAPES = [(67, 300, 130), (530, 871, 1), (48, 96, 17), (4, 90_000, 1)]
+
+
+def packed_dense(w, mask, n, **options):
+    packed = prepare(encode(w, "csr", mask), n, kernel="dense", threads=2, **options)
+    assert packed.kernel == "dense"
+    return packed
+
+
+@pytest.mark.parametrize(("m", "k", "n"), SHAPES)
+@pytest.mark.parametrize("kind", ["full", "half", "4x1"])
+def test_two_threads_multiply_what_one_does(m, k, n, kind):
+    mask = masks(m, k)[kind]
+    w, x = weights(mask), inputs(k, n)
+    for columns in {n, 1, 5}:
+        found = packed_dense(w, mask, n) @ x[:, :columns]
+        assert np.all(np.abs(found - product(w, mask, x)[:, :columns]) <= bound(w, x)[:, :columns])
+
+
+@pytest.mark.parametrize("n", [1, 17])
+def test_bias_residual_and_activation(n):
+    m, k = 901, 700
+    assert m * k > ONE_THREAD_VECTOR_MACS
+    mask = masks(m, k)["full"]
+    w, x, beside = weights(mask), inputs(k, n), inputs(m, n, 3)
+    bias = inputs(m, 1, 4)[:, 0]
+    for activation in (None, "relu", "relu6", "gelu"):
+        one = prepare(encode(w, "csr", mask), n, kernel="dense", bias=bias, activation=activation)
+        two = packed_dense(w, mask, n, bias=bias, activation=activation)
+        off = 8 * bound(w, x)
+        assert np.all(np.abs(two.multiply(x, residual=beside) - one.multiply(x, residual=beside)) <= off)
+
+
+@pytest.mark.parametrize("n", [1, 64])
+def test_nan_and_inf_reach_exactly_the_rows_that_store_their_column(n):
+    m, k = 700, 701
+    mask = masks(m, k)["half"]
+    w, x = weights(mask), inputs(k, n)
+    x[7], x[100, 0], x[-1, -1] = np.nan, np.inf, -np.inf
+    found, expected = packed_dense(w, mask, n) @ x, product(w, mask, x)
+    for special in (np.isnan, np.isposinf, np.isneginf):
+        assert np.array_equal(special(found), special(expected))
+
+
+def test_no_thread_of_blas_is_woken_beside_ours(monkeypatch):
+    monkeypatch.setattr(np, "matmul", None)
+    m, k, n = 64, 128, 64
+    assert m * k * n > ONE_THREAD_MACS
+    mask = masks(m, k)["full"]
+    packed = packed_dense(weights(mask), mask, n)
+    assert isinstance(packed.ready, Dense)
+    packed.multiply(inputs(k, n))
+    with threadpool_limits(blas_threads(2), user_api="blas"):
+        assert {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"} == {1}
+
+
+def test_without_vectors_of_our_own_blas_has_the_threads(monkeypatch):
+    monkeypatch.setenv("SIMSPARSE_SIMD", "plain")
+    assert blas_threads(2) == 2
+    mask = masks(64, 128)["full"]
+    w, x = weights(mask), inputs(128, 64)
+    packed = packed_dense(w, mask, 64)
+    assert packed.ready.groups is None
+    assert np.all(np.abs(packed @ x - product(w, mask, x)) <= bound(w, x))
