@@ -1,4 +1,4 @@
-"""Planes of depthwise convolutions and strips of dense ones on threads.
+"""Planes of depthwise convolutions, strips of dense ones and channels without their stride, on threads.
 
 Apart because parallel compilation takes long.
 """
@@ -17,6 +17,7 @@ from simsparse.kernels.conv_direct import direct_share
 from simsparse.kernels.conv_flat import Floats, flat_share
 from simsparse.kernels.conv_rows import Geometry as RowGeometry
 from simsparse.kernels.conv_rows import Tile, rows_share
+from simsparse.kernels.conv_split import sample_image, split_image
 from simsparse.kernels.conv_stream import Geometry as StreamGeometry
 from simsparse.kernels.conv_stream import stream_share
 
@@ -125,3 +126,28 @@ def direct_shares(
     for t in prange(bounds.size - 1):
         operands = (panels, taps, geometry, size, x, y, tiles[t], bias, residual, activation)
         direct_share(wide, narrow, two, bounds[t], bounds[t + 1], *operands)
+
+
+@threaded_kernel
+def split_shares(
+    two: Any, bounds: NDArray[np.int64], x: Floats, parts: Floats, height: int, width: int, part: int
+) -> None:
+    """``split_image`` of channels ``bounds[t]``..``bounds[t + 1]`` on thread t."""
+    for t in prange(bounds.size - 1):
+        split_image(two, bounds[t], bounds[t + 1], x, parts, height, width, part)
+
+
+@threaded_kernel
+def sample_shares(
+    two: Any,
+    bounds: NDArray[np.int64],
+    x: Floats,
+    y: Floats,
+    height: int,
+    width: int,
+    down: int,
+    step: int,
+) -> None:
+    """``sample_image`` of channels ``bounds[t]``..``bounds[t + 1]`` on thread t."""
+    for t in prange(bounds.size - 1):
+        sample_image(two, bounds[t], bounds[t + 1], x, y, height, width, down, step)

@@ -194,7 +194,7 @@ def pack_conv(
         )
     if is_sampled(conv):
         name, images, notes = pack_conv(encoded, sampled(conv), groups, threads, wanted)
-        return name, Strided(without=WithoutStride(conv=conv), images=images), notes
+        return name, Strided(without=WithoutStride(conv=conv, threads=request.threads), images=images), notes
     if is_pointwise(conv) and groups == 1 and wanted != "direct":
         from simsparse.packed.preparation import pack_product
 
@@ -239,7 +239,9 @@ def _windowed(
         Windowed(tiled=_tiled(request, rows, name), window=window) for rows in _row_groups(request, groups)
     ]
     if is_split(conv):
-        parts = [Strided(without=WithoutStride(conv=conv), images=part) for part in parts]
+        parts = [
+            Strided(without=WithoutStride(conv=conv, threads=request.threads), images=part) for part in parts
+        ]
     return name, parts[0] if groups == 1 else Grouped(parts=tuple(parts)), ()
 
 

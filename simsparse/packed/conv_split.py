@@ -17,9 +17,12 @@ from simsparse.kernels.simd import LANES, Width, chosen_isa, width
 from simsparse.packed.arrays import huge_pages
 from simsparse.packed.conv_window import is_split, part_floats
 from simsparse.packed.request import Floats
-from simsparse.packed.threads import width_type
+from simsparse.packed.threads import on_threads, width_type
 
 types: Any = _types
+_INTEGER = types.int64
+SHARED_FLOATS = 1 << 16
+"""Smaller images are rearranged before a second thread has started."""
 _spare: list[NDArray[np.float32]] = []
 """Memory of earlier calls: new pages cost more than the pass. List operations are atomic."""
 
@@ -32,6 +35,7 @@ class WithoutStride:
     """Rearranges images for ``conv``: into four parts for a window, into the pixels that are used for 1x1."""
 
     conv: ConvShape
+    threads: int = 1
 
     @property
     def channel_floats(self) -> int:
@@ -44,10 +48,9 @@ class WithoutStride:
 
         Memory is borrowed for a call; products are bound again only where it is other memory than the last.
         """
-        channels, conv = x.shape[1], self.conv
+        channels = x.shape[1]
         size = channels * self.channel_floats
-        rearrange = _compiled(is_split(conv), width(2))
-        places = (part_floats(conv),) if is_split(conv) else conv.stride
+        rearrange = self._rearranger(channels)
         last: list[Any] = [None, ()]
 
         def run() -> None:
@@ -56,11 +59,23 @@ class WithoutStride:
             if last[0] is not room:
                 last[:] = room, [bind_image(item, found) for item in range(x.shape[0])]
             for image, call in zip(x, last[1], strict=True):
-                rearrange(width(2), image, found[0], conv.in_height, conv.in_width, *places)
+                rearrange(image, found[0])
                 call()
             _spare.append(room)
 
         return run
+
+    def _rearranger(self, channels: int) -> Callable[[Floats, Floats], None]:
+        """What rearranges one image (channels, pixels), on threads where it is large."""
+        conv, split, two = self.conv, is_split(self.conv), width(2)
+        sizes = (conv.in_height, conv.in_width, *((part_floats(conv),) if split else conv.stride))
+        threads = self.threads if channels * conv.in_height * conv.in_width >= SHARED_FLOATS else 1
+        bounds = np.arange(threads + 1, dtype=np.int64) * channels // threads
+        if threads == 1:
+            alone = _compiled(split, two)
+            return lambda image, found: alone(two, 0, channels, image, found, *sizes)
+        shared = functools.partial(_compiled_threads, split, two)
+        return lambda image, found: on_threads(threads, shared, (two, bounds, image, found, *sizes))
 
 
 def _borrow(size: int) -> NDArray[np.float32]:
@@ -74,9 +89,17 @@ def _borrow(size: int) -> NDArray[np.float32]:
 
 @functools.cache
 def _compiled(split: bool, two: Width) -> Callable[..., None]:
-    dispatcher: Any = split_image if split else sample_image
-    image, integer = types.Array(types.float32, 2, "A"), types.int64
-    entry: Callable[..., None] = dispatcher.compile(
-        (width_type(two), image, image, *[integer] * (3 if split else 4))
-    )
+    return _entry(split_image if split else sample_image, split, two, (_INTEGER, _INTEGER))
+
+
+@functools.cache
+def _compiled_threads(split: bool, two: Width) -> Callable[..., None]:
+    from simsparse.kernels.conv_threads import sample_shares, split_shares
+
+    return _entry(split_shares if split else sample_shares, split, two, (types.Array(_INTEGER, 1, "C"),))
+
+
+def _entry(dispatcher: Any, split: bool, two: Width, channels: tuple[Any, ...]) -> Callable[..., None]:
+    image, sizes = types.Array(types.float32, 2, "A"), [_INTEGER] * (3 if split else 4)
+    entry: Callable[..., None] = dispatcher.compile((width_type(two), *channels, image, image, *sizes))
     return entry

@@ -12,6 +12,7 @@ from simsparse.errors import FormatError, ShapeError, UnknownNameError, UsageErr
 from simsparse.formats import encode
 from simsparse.packed import prepare_conv
 from simsparse.packed.conv_pack import Pointwise, Strided
+from simsparse.packed.conv_split import SHARED_FLOATS
 from simsparse.packed.conv_window import is_flat, is_sampled, is_split, window_of
 from tests.packed.conv_cases import conv_shape, convolved
 
@@ -290,6 +291,22 @@ def test_threads_change_no_bit(kernel, groups, conv, density):
         prepare_conv(encode(w, "csr", mask), conv, groups=groups, kernel=kernel, threads=t) for t in (1, 2)
     )
     assert np.array_equal(one.multiply(x), two.multiply(x))
+
+
+@pytest.mark.parametrize(
+    ("taps", "stride", "padding"),
+    [((1, 1), (2, 2), 0), ((1, 1), (2, 1), 0), ((1, 1), (3, 2), 0), ((3, 3), (2, 2), 1)],
+)
+def test_threads_share_the_channels_of_a_large_image(taps, stride, padding):
+    conv = conv_shape(23, (57, 53), taps, stride, (padding,) * 4)
+    assert conv.in_channels * conv.in_height * conv.in_width >= SHARED_FLOATS
+    w, mask, x = case(conv, 1, 8, 0.5, 3, 2)
+    one, two = (prepare_conv(encode(w, "csr", mask), conv, threads=t) for t in (1, 2))
+    expected = one.multiply(x)
+    sums, off = convolved(w, mask, x, conv, 1)
+    assert np.all(np.abs(expected - sums) <= off)
+    for _ in range(10):
+        assert np.array_equal(two.multiply(x), expected)
 
 
 def test_what_runs_follows_geometry_and_pattern(monkeypatch):
