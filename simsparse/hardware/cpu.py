@@ -231,7 +231,7 @@ class CpuRowsParameters:
     family: Literal["cpu-rows"] = "cpu-rows"
     thread_launch_cycles: float
     vector_thread_launch_cycles: float
-    """Cycles that each further thread adds to starting and joining a layer, if not on BLAS; the second is of
+    """Cycles that each further thread adds to starting and joining a layer, but a dense one; the second of
     kernels for few columns, which give their threads less to read."""
     memory: CoreMemory
     panel: PanelCosts

@@ -163,8 +163,8 @@ def measure(
         )
         network.run(feeds, watch=lambda name, values: seen.add(source.layer_of(name), values))
         meter = find_meter()
-        rest = wait_until_idle if threads > 1 else _go_on
-        times = _take_turns(network, baseline, feeds, repeat, meter, rest, progress)
+        ready = _go_on if threads == 1 else _wake
+        times = _take_turns(network, baseline, feeds, repeat, meter, ready, progress)
         dense = _dense_layers(times, baseline, network, feeds, progress)
         if capture is not None:
             seen.write(Path(capture))
@@ -210,8 +210,17 @@ def _blas_threads(threads: int) -> AbstractContextManager[Any]:
     return limits
 
 
-def _go_on() -> None:
+def _go_on(run: Callable[[], None]) -> None:
     """Nobody else is at work."""
+
+
+def _wake(run: Callable[[], None]) -> None:
+    """Let the threads of the one before go to sleep, then wake one's own by a run that does not count.
+
+    A system may put a thread that wakes on the core that woke it, and take some milliseconds to spread them.
+    """
+    wait_until_idle()
+    run()
 
 
 def _take_turns(
@@ -220,25 +229,32 @@ def _take_turns(
     feeds: Feeds,
     repeat: int,
     meter: EnergyMeter | None,
-    rest: Callable[[], None],
+    ready: Callable[[Callable[[], None]], None],
     progress: Progress,
 ) -> _Times:
-    """Runs of both in turn, after one of each that does not count; ``rest`` lets threads of the last end."""
+    """Runs of both in turn, after one of each that does not count; ``ready`` prepares their threads."""
     times, clock = _Times(), time.perf_counter
-    network.run(feeds)
-    baseline.run(feeds)
+
+    def ours() -> None:
+        network.run(feeds)
+
+    def dense() -> None:
+        baseline.run(feeds)
+
+    ours()
+    dense()
     try:
         for done in range(repeat):
             progress("measuring", done, repeat)
-            rest()
+            ready(ours)
             before = meter.read_uj() if meter else ()
             start = clock()
-            network.run(feeds)
+            ours()
             middle = clock()
             spent = meter.joules(before, meter.read_uj()) if meter else 0.0
-            rest()
+            ready(dense)
             again = clock()
-            baseline.run(feeds)
+            dense()
             end = clock()
             times.sparse.append(middle - start)
             times.dense.append(end - again)

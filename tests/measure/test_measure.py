@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,14 +12,17 @@ from typing import Any
 import numpy as np
 import pytest
 from onnx import helper
+from threadpoolctl import threadpool_info
 
 import simsparse
 from simsparse.cli import run as command
 from simsparse.errors import UsageError
 from simsparse.measure import baseline
+from simsparse.measure.baseline import Feeds, OnnxRuntime
 from simsparse.measure.measure import measure
 from simsparse.measure.measure_energy import find_meter
 from simsparse.measure.network import load_network
+from simsparse.packed.dense import blas_threads
 from tests.measure.networks import draw, write_model
 
 make = helper.make_node
@@ -92,6 +96,31 @@ def test_without_onnxruntime_the_baseline_is_our_own(small: Path, monkeypatch: p
     assert found.dense_name.startswith("simsparse")
     assert all(layer.dense_s for layer in found.layers if layer.m)
     assert any("onnxruntime is not installed" in note for note in found.notes)
+
+
+@pytest.mark.parametrize(("threads", "waits"), [(1, 0), (2, 6)])
+def test_runs_on_several_threads_begin_with_awake_threads_and_no_others(
+    small: Path, monkeypatch: pytest.MonkeyPatch, threads: int, waits: int
+) -> None:
+    """Pools of BLAS and of the dense library spin on after a run, and would take processors from the next."""
+    happened: list[str] = []
+    run = OnnxRuntime.run
+
+    def dense(self: OnnxRuntime, feeds: Feeds) -> None:
+        pools = {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
+        happened.append(f"dense beside {pools}")
+        run(self, feeds)
+
+    # the name of the module is also that of the function
+    monkeypatch.setattr(sys.modules[measure.__module__], "wait_until_idle", lambda: happened.append("wait"))
+    monkeypatch.setattr(OnnxRuntime, "run", dense)
+    found = measure(small, prune="unstructured:0.9", threads=threads, repeat=3)
+    assert (found.threads, found.runs) == (threads, 3)
+    assert happened.count("wait") == waits
+    one = f"dense beside {{{blas_threads(threads)}}}"
+    assert set(happened) - {"wait"} == {one}
+    turn = ["wait", "wait", one, one] if threads == 2 else [one]
+    assert happened[-3 * len(turn) :] == 3 * turn
 
 
 def test_profiled_times_are_added_up_by_layer(small: Path) -> None:
