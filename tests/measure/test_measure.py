@@ -103,6 +103,7 @@ def test_runs_on_several_threads_begin_with_awake_threads_and_no_others(
     small: Path, monkeypatch: pytest.MonkeyPatch, threads: int, waits: int
 ) -> None:
     """Pools of BLAS and of the dense library spin on after a run, and would take processors from the next."""
+    measure(small, prune="unstructured:0.9", threads=threads, repeat=1)  # every library is loaded then
     happened: list[str] = []
     run = OnnxRuntime.run
 
