@@ -58,6 +58,9 @@ def on_threads(threads: int, kernel: Callable[[], Callable[..., None]], argument
 
     prefer_openmp()
     before = numba.get_num_threads()
+    if before == threads:  # setting the number twice takes as long as starting the threads
+        kernel()(*arguments)
+        return
     numba.set_num_threads(threads)
     try:
         kernel()(*arguments)
