@@ -12,12 +12,9 @@ from numpy.typing import NDArray
 
 from simsparse.kernels._jit import kernel
 from simsparse.kernels.gemv_simd import AHEAD_BYTES, load_weights, number, prefetch, weight, width_of
-from simsparse.kernels.simd_memory import store
+from simsparse.kernels.simd_memory import LINE_BYTES, store
 from simsparse.kernels.simd_ops import add, floats, fma, mul, splat, zeros
 from simsparse.kernels.simd_scalar import address_of
-
-LINE_BYTES = 64
-"""Each line of weights is asked for once."""
 
 
 @kernel

@@ -16,7 +16,7 @@ from simsparse.kernels.simd_emit import INT32, at, call, iota, operation, parts,
 
 _ADDRESS = types.intp
 _FLOAT_BYTES = 4
-_LINE_BYTES = 64
+LINE_BYTES = 64
 
 
 def _loader(of: Any, address: Any, emit: Any, *more: Any) -> Any:
@@ -231,7 +231,7 @@ def _asker(of: Any, address: Any, nearness: int) -> Any:
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         start = context.cast(builder, arguments[1], signature.args[1], _ADDRESS)
         read, keep, data = (ir.Constant(INT32, value) for value in (0, nearness, 1))
-        for offset in range(0, of.lanes * of.count * _FLOAT_BYTES, _LINE_BYTES):
+        for offset in range(0, of.lanes * of.count * _FLOAT_BYTES, LINE_BYTES):
             place = pointer(builder, at(builder, start, offset), ir.IntType(8))
             call(builder, "llvm.prefetch.p0", ir.VoidType(), [place, read, keep, data])
         return context.get_dummy_value()

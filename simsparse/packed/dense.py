@@ -20,7 +20,7 @@ from simsparse.formats.product import CompressedRows, multiply_rows
 from simsparse.kernels.simd import Width, chosen_isa, width
 from simsparse.kernels.spmm_tile import GELU
 from simsparse.packed.arrays import address
-from simsparse.packed.plain import addresses, finish, finish_bound
+from simsparse.packed.plain import addresses, finish, finish_bound, run_kept
 from simsparse.packed.request import Floats, Request
 from simsparse.packed.threads import on_threads, width_type
 from simsparse.packed.tiled import Tiled, blocking_of
@@ -104,9 +104,9 @@ class Dense:
         operands = (address(self.weights), m, k, address(x), address(y), shift, beside, activation)
         kept = (self, x, y, bias, residual)
         if self.threads == 1 or m * k <= ONE_THREAD_VECTOR_MACS:
-            return functools.partial(_run, _column(two), (two, *operands), kept)
-        shared = functools.partial(_column_shares, two)
-        return functools.partial(_run_shares, self.threads, shared, (two, self.threads, *operands), kept)
+            return functools.partial(run_kept, _column(two), (two, *operands), kept)
+        shared = functools.partial(_column_shares, two), (two, self.threads, *operands)
+        return functools.partial(run_kept, on_threads, (self.threads, *shared), kept)
 
 
 def pack_dense(request: Request) -> Dense:
@@ -132,19 +132,6 @@ def _grouped(weights: Floats, request: Request) -> Tiled:
         shape=weights.shape,
     )
     return pack_tiled("grouped", full, weights.reshape(-1), blocking, request.threads)
-
-
-def _run(product: Callable[..., None], operands: tuple[Any, ...], kept: Any) -> None:  # noqa: ARG001
-    product(*operands)
-
-
-def _run_shares(
-    threads: int,
-    kernel: Callable[[], Callable[..., None]],
-    operands: tuple[Any, ...],
-    kept: Any,  # noqa: ARG001
-) -> None:
-    on_threads(threads, kernel, operands)
 
 
 @functools.cache

@@ -57,14 +57,15 @@ def finish_bound(
     if n == 1 and 0 in (shift, beside) and all(a is None or a.strides[0] == 4 for a in (y, residual)):
         m, n, shift, beside = 1, m, 0, shift or beside  # a column is a row in memory, its bias one more
     operands = (width(), address(y), y.strides[0], m, n, (shift, beside, step, activation))
-    return functools.partial(_run, _finish(width()), operands, (y, bias, residual))
+    return functools.partial(run_kept, _finish(width()), operands, (y, bias, residual))
 
 
 def _nothing() -> None:
     """Nothing to be done."""
 
 
-def _run(product: Callable[..., None], operands: tuple[Any, ...], kept: Any) -> None:  # noqa: ARG001
+def run_kept(product: Callable[..., None], operands: tuple[Any, ...], kept: Any) -> None:  # noqa: ARG001
+    """Call a product of addresses; ``kept`` are the arrays there, alive as long as what is bound to them."""
     product(*operands)
 
 
