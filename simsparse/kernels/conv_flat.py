@@ -24,7 +24,7 @@ from simsparse.kernels.simd_emit import apart, inner
 from simsparse.kernels.simd_memory import load, load_splat, store
 from simsparse.kernels.simd_ops import compile_apart, floats, fma, maximum, minimum, splat, zeros
 from simsparse.kernels.simd_scalar import address_of, peek_i32, peek_i64, peek_u8
-from simsparse.kernels.spmm_tile import GELU, RELU, RELU6, Epilogue, finish_row, write_row
+from simsparse.kernels.spmm_tile import GELU, RELU, RELU6, Epilogue, finish_row, read_row, write_row
 
 Floats = NDArray[np.float32]
 
@@ -56,6 +56,17 @@ def put(w: Any, value: Any, at: int, size: int, valid: int, y: int, epilogue: Ep
         store(y + 4 * at, value)
     else:
         write_row(w, y + 4 * at, value, valid)
+
+
+@apart
+def finish_plane(w: Any, y: int, size: int, epilogue: Epilogue) -> None:
+    """What is more than clipping: a call between the sums would empty all registers."""
+    compile_apart()
+    _, residual, _, activation = epilogue
+    for at in range(0, size, floats(w)):
+        valid, place = min(size - at, floats(w)), y + 4 * at
+        rest = (0, residual + 4 * at if residual != 0 else 0, 0, activation)
+        write_row(w, place, finish_row(w, read_row(w, place, valid), 0, valid, rest), valid)
 
 
 @apart

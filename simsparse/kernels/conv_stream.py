@@ -3,9 +3,8 @@
 A few output rows at a time, from left to right: a row of inputs is loaded once for all the output rows that
 see it. Lanes that look over the border left or right are cut off; a row of zeros stands for what is above and
 below. Reading a little beyond a plane is harmless between planes; the ends of the first and the last are
-copied to where there is room. Planes of a few lines are better off copied together (``conv_rows``): what is
-done once per plane takes 60 cycles. From 2 KB on both take as long where X lies in the L2, and this a fifth
-less where it does not.
+copied to where there is room. Planes of a few lines are better off with a channel per lane
+(``conv_channels``): what is done once per plane takes 60 cycles.
 
 Limit. A vector of outputs costs nine FMAs, 4.5 cycles. At stride 1, four rows, 4.5 loads go beside them and
 1.5 reloads of weights, 4 to 5 cycles, as every second load straddles two cache lines; at stride 2 and two
@@ -20,8 +19,7 @@ from typing import Any
 import numpy as np
 
 from simsparse.kernels._jit import kernel
-from simsparse.kernels.conv_flat import Floats, limits_of
-from simsparse.kernels.conv_rows import finish_plane, nine
+from simsparse.kernels.conv_flat import Floats, finish_plane, limits_of
 from simsparse.kernels.conv_simd import halves_even, halves_odd, in_order, lanes_kept
 from simsparse.kernels.simd_emit import apart, inner
 from simsparse.kernels.simd_memory import load, load_splat, prefetch, store
@@ -53,6 +51,22 @@ are read behind a row; bytes from the row of zeros to copied ones, and to a grou
 
 Rows = tuple[int, int, int, int]
 """Addresses of a group's first input row, of the second, and of the last; bytes between those inside."""
+
+
+@inner
+def nine(w: Any, values: int) -> Any:
+    """Nine weights, each in all lanes."""
+    return (
+        load_splat(w, values),
+        load_splat(w, values + 4),
+        load_splat(w, values + 8),
+        load_splat(w, values + 12),
+        load_splat(w, values + 16),
+        load_splat(w, values + 20),
+        load_splat(w, values + 24),
+        load_splat(w, values + 28),
+        load_splat(w, values + 32),
+    )
 
 
 @inner

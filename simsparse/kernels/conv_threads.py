@@ -12,11 +12,11 @@ from numba import prange
 from numpy.typing import NDArray
 
 from simsparse.kernels._jit import threaded_kernel
+from simsparse.kernels.conv_channels import Geometry as ChannelGeometry
+from simsparse.kernels.conv_channels import channels_share
 from simsparse.kernels.conv_depthwise import Geometry, depthwise_share
 from simsparse.kernels.conv_direct import direct_share
 from simsparse.kernels.conv_flat import Floats, flat_share
-from simsparse.kernels.conv_rows import Geometry as RowGeometry
-from simsparse.kernels.conv_rows import Tile, rows_share
 from simsparse.kernels.conv_split import sample_image, split_image
 from simsparse.kernels.conv_stream import Geometry as StreamGeometry
 from simsparse.kernels.conv_stream import stream_share
@@ -66,12 +66,14 @@ def flat_shares(
 
 
 @threaded_kernel
-def row_shares(
+def channel_shares(
     w: Any,
+    some: Any,
+    square: Any,
     bounds: NDArray[np.int64],
     values: int,
-    geometry: RowGeometry,
-    tile: Tile,
+    geometry: ChannelGeometry,
+    rooms: tuple[int, int],
     x: Floats,
     y: Floats,
     tiles: Floats,
@@ -79,10 +81,10 @@ def row_shares(
     residual: Floats,
     activation: int,
 ) -> None:
-    """Planes ``bounds[t]``..``bounds[t + 1]`` of x on thread t, each with its own tiles."""
+    """Groups ``bounds[t]``..``bounds[t + 1]`` of channels on thread t, each with its own tiles."""
     for t in prange(bounds.size - 1):
-        operands = (values, geometry, tile, x, y, tiles[t], bias, residual, activation)
-        rows_share(w, bounds[t], bounds[t + 1], *operands)
+        operands = (values, geometry, rooms, x, y, tiles[t], bias, residual, activation)
+        channels_share(w, some, square, bounds[t], bounds[t + 1], *operands)
 
 
 @threaded_kernel

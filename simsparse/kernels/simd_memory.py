@@ -52,19 +52,19 @@ def _first_lanes(builder: Any, amount: Any, lanes: int, start: int) -> Any:
     return builder.icmp_signed("<", iota(lanes, start), splat_vector(builder, single, lanes))
 
 
-def _load_whole(builder: Any, of: Any, i: int, place: Any, count: Any = None) -> Any:  # noqa: ARG001
+def _load_whole(builder: Any, of: Any, i: int, place: Any) -> Any:
     """Vector i, all of it."""
     where = at(builder, place, i * of.lanes * _FLOAT_BYTES)
     return builder.load(pointer(builder, where, vector_of(of)), align=_FLOAT_BYTES)
 
 
-def _load_masked(builder: Any, of: Any, i: int, place: Any, count: Any) -> Any:
-    """Vector i, as far as ``count`` floats of the whole value go."""
-    vector = vector_of(of)
-    where = pointer(builder, at(builder, place, i * of.lanes * _FLOAT_BYTES), vector)
-    mask = _first_lanes(builder, count, of.lanes, i * of.lanes)
-    nothing = ir.Constant(vector, [0.0] * of.lanes)
-    name = f"llvm.masked.load.v{of.lanes}f32.p0"
+def emit_load_first(builder: Any, lanes: int, start: int, place: Any, count: Any) -> Any:
+    """A vector of the floats start, start + 1, … at ``place``, as far as the first ``count`` go, then +0."""
+    vector = ir.VectorType(ir.FloatType(), lanes)
+    where = pointer(builder, at(builder, place, start * _FLOAT_BYTES), vector)
+    mask = _first_lanes(builder, count, lanes, start)
+    nothing = ir.Constant(vector, [0.0] * lanes)
+    name = f"llvm.masked.load.v{lanes}f32.p0"
     return call(builder, name, vector, [where, ir.Constant(INT32, _FLOAT_BYTES), mask, nothing])
 
 
@@ -83,7 +83,7 @@ def load_first(typing: Any, of: Any, address: Any, amount: Any) -> Any:  # noqa:
     """``load_first(width, address, amount)``: that many floats, then +0; memory beyond them is not read."""
 
     def emit(builder: Any, i: int, place: Any, count: Any) -> Any:
-        return _load_masked(builder, of, i, place, count)
+        return emit_load_first(builder, of.lanes, i * of.lanes, place, count)
 
     return _loader(of, address, emit, amount)
 
@@ -93,7 +93,9 @@ def load_ragged(typing: Any, of: Any, address: Any, amount: Any) -> Any:  # noqa
     """``load_first`` for an ``amount`` that ends in the last vector: the others are loaded whole."""
 
     def emit(builder: Any, i: int, place: Any, count: Any) -> Any:
-        return (_load_masked if i == of.count - 1 else _load_whole)(builder, of, i, place, count)
+        if i < of.count - 1:
+            return _load_whole(builder, of, i, place)
+        return emit_load_first(builder, of.lanes, i * of.lanes, place, count)
 
     return _loader(of, address, emit, amount)
 
@@ -188,7 +190,7 @@ def store(typing: Any, address: Any, value: Any) -> Any:  # noqa: ARG001
 def store_first(typing: Any, address: Any, value: Any, amount: Any) -> Any:  # noqa: ARG001
     """``store_first(address, value, amount)``: that many floats; memory beyond them is not touched."""
 
-    return _storer(address, value, _store_masked, amount)
+    return _storer(address, value, emit_store_first, amount)
 
 
 @operation
@@ -196,7 +198,7 @@ def store_ragged(typing: Any, address: Any, value: Any, amount: Any) -> Any:  # 
     """``store_first`` for an ``amount`` that ends in the last vector: masked stores are slow on AMD."""
 
     def emit(builder: Any, i: int, where: Any, vector: Any, count: Any) -> None:
-        (_store_masked if i == value.count - 1 else _store_whole)(builder, i, where, vector, count)
+        (emit_store_first if i == value.count - 1 else _store_whole)(builder, i, where, vector, count)
 
     return _storer(address, value, emit, amount)
 
@@ -205,7 +207,7 @@ def _store_whole(builder: Any, i: int, where: Any, vector: Any, count: Any = Non
     builder.store(vector, where, align=_FLOAT_BYTES)
 
 
-def _store_masked(builder: Any, i: int, where: Any, vector: Any, count: Any) -> None:
+def emit_store_first(builder: Any, i: int, where: Any, vector: Any, count: Any) -> None:
     lanes = vector.type.count
     mask = _first_lanes(builder, count, lanes, i * lanes)
     name = f"llvm.masked.store.v{lanes}f32.p0"

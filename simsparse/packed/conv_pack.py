@@ -209,12 +209,16 @@ def pack_conv(
             f"{conv.in_channels} channels"
         )
     if by_channel and wanted in (None, "depthwise"):
+        from simsparse.packed.conv_channels import pack_channels
         from simsparse.packed.conv_depthwise import pack_depthwise
         from simsparse.packed.conv_flat import pack_flat
-        from simsparse.packed.conv_rows import has_rows, pack_windows
+        from simsparse.packed.conv_stream import has_nine, pack_stream, pays_stream
 
-        if has_rows(request.rows, conv):
-            return "depthwise", pack_windows(request.rows, conv, threads), ()
+        if has_nine(request.rows, conv):
+            if pays_stream(conv):
+                return "depthwise", pack_stream(request.rows, conv, threads), ()
+            if request.rows.shape[0] == conv.in_channels:
+                return "depthwise", pack_channels(request.rows, conv, threads), ()
         pack = pack_flat if is_flat(conv) else pack_depthwise
         return "depthwise", pack(request.rows, conv, threads), ()
     if wanted in (None, "direct") and groups == 1:

@@ -14,16 +14,34 @@ from simsparse.packed.conv_planes import Planes
 from simsparse.packed.host import host_caches
 
 _LINE, _LEAD = LINE_BYTES // 4, LEAD // 4
+_TAPS = 9
+_FILLED = 0.9
+
+
+def has_nine(weights: CompressedRows, conv: ConvShape) -> bool:
+    """Whether every row stores all taps of a 3x3 window, at a stride that has kernels of its own."""
+    return (
+        (conv.kernel_height, conv.kernel_width) == (3, 3)
+        and conv.dilation == (1, 1)
+        and conv.stride in ((1, 1), (2, 2))
+        and weights.columns.size == _TAPS * weights.shape[0]
+    )
 
 
 def pays_stream(conv: ConvShape) -> bool:
-    """Whether planes are not small, and one column at most lies beyond each side; for 3x3 windows."""
-    seen = (conv.out_width - 1) * conv.stride[1] + 3 - conv.padding[1]
+    """Whether planes are not small, and one column at most lies beyond each side; for 3x3 windows.
+
+    At stride 2 rows must fill their vectors: turning pixels (``conv_channels``) costs less than idle lanes.
+    """
+    lanes, stride = LANES[chosen_isa()], conv.stride[1]
+    seen = (conv.out_width - 1) * stride + 3 - conv.padding[1]
+    filled = conv.out_width / (-(-conv.out_width // lanes) * lanes)
     return (
         conv.padding[1] <= 1
         and seen <= conv.in_width + 1
         and conv.out_height >= ROWS[conv.stride[0] - 1]
         and 4 * conv.in_height * conv.in_width >= host_caches().l1_bytes // 16
+        and (stride == 1 or filled >= _FILLED)
     )
 
 
