@@ -15,6 +15,8 @@ Source: additive model fitted on a Zen 4 core with AVX-512; the machine's file s
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from simsparse.dataflows.cpu_csr import csr_work
 from simsparse.dataflows.cpu_dense import dense_work
 from simsparse.dataflows.cpu_grid import layer_plan
@@ -22,12 +24,14 @@ from simsparse.dataflows.cpu_grouped import grouped_work
 from simsparse.dataflows.cpu_memory import cpu_of
 from simsparse.dataflows.cpu_pairs import pairs_work
 from simsparse.dataflows.cpu_vector import bitmask_work, block_vector_work, gather_work, nm_work
-from simsparse.dataflows.cpu_work import Product, Work
+from simsparse.dataflows.cpu_work import Product, Window, Work
 from simsparse.dataflows.task import LayerPlan, LayerTask, WeightOperand
 from simsparse.errors import UnsupportedError
-from simsparse.hardware import CpuRowsParameters
+from simsparse.hardware import CpuRowsParameters, HardwareModel
+from simsparse.ir import ConvShape, Layer
 from simsparse.kernels.gemv_simd import PICKS
 from simsparse.packed.choose import PAIRS_FROM, WIDEST
+from simsparse.packed.conv_window import is_flat, is_split, rearranged_floats
 from simsparse.packed.gemv_bsr import fitting_height
 from simsparse.packed.gemv_cost import CostKernel, gemv_seconds
 from simsparse.packed.spmm_cost import spmm_seconds
@@ -35,6 +39,8 @@ from simsparse.packed.spmm_cost import spmm_seconds
 _L1_BYTES_PER_MAC = 4.0
 KERNELS = ("csr", "pairs", "grouped", "dense", "gemv-csr", "gemv-bitmask", "gemv-nm", "gemv-bsr")
 """As ``simsparse.packed`` names them."""
+TILED = ("csr", "pairs", "grouped")
+"""Those for more than a few columns, whatever the format."""
 
 
 def plan_layer(task: LayerTask) -> LayerPlan:
@@ -175,25 +181,48 @@ def make_work(
 
 
 def product_of(task: LayerTask) -> Product:
-    """The task's product on all cores of its machine; large weights are cold, activations are not.
+    """The task's product on all cores of its machine; large weights are cold, activations are not."""
+    return network_product(task.hardware, task.layer, task.value_bits / 8)
+
+
+def network_product(machine: HardwareModel, layer: Layer, value_bytes: float = 4.0) -> Product:
+    """A layer's product between others on all cores; large weights are cold, activations are not.
 
     The dense size decides for every format: what else the network holds is not known here.
     """
-    layer, machine = task.layer, task.hardware
-    dense = layer.m * layer.k * task.value_bits / 8
-    windows = layer.conv is not None and layer.conv.kernel_height * layer.conv.kernel_width > 1
+    dense = layer.m * layer.k * value_bytes
+    cold = layer.kind.has_weights and dense > cpu_of(machine).memory.cold_above_bytes
+    product = layer_product(layer, value_bytes)
+    return replace(product, threads=machine.units, cold_weights=cold, evicted=True)
+
+
+def layer_product(layer: Layer, value_bytes: float = 4.0) -> Product:
+    """A layer's product on one thread, all operands in the caches."""
+    conv = layer.conv
     return Product(
         m=layer.m,
         k=layer.k,
         n=layer.n,
         groups=layer.groups,
-        value_bytes=task.value_bits / 8,
+        value_bytes=value_bytes,
         inputs=layer.input_elements,
-        row_pieces=layer.conv.out_height * layer.conv.batch if windows and layer.conv else 0,
-        strided=layer.conv is not None and layer.conv.stride[1] > 1,
-        threads=machine.units,
-        cold_weights=layer.kind.has_weights and dense > cpu_of(machine).memory.cold_above_bytes,
-        evicted=True,
+        window=None if conv is None else _window(conv),
+        strided=conv is not None and conv.stride[1] > 1,
+        rearranged=(0, 0) if conv is None else rearranged_floats(conv),
+    )
+
+
+def _window(conv: ConvShape) -> Window | None:
+    taps = conv.kernel_height * conv.kernel_width
+    if taps == 1:
+        return None
+    rows_shared = max(0, (conv.kernel_height - 1) * conv.dilation[0] + 1 - conv.stride[0])
+    return Window(
+        taps=taps,
+        pieces=conv.out_height * conv.batch,
+        plane=conv.in_height * conv.in_width * conv.batch,
+        overlap=rows_shared * conv.in_width,
+        gathered=not (is_flat(conv) or is_split(conv)),
     )
 
 

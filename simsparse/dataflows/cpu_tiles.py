@@ -8,6 +8,7 @@ and in the bytes that their weights stream.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
@@ -16,6 +17,7 @@ from simsparse.dataflows.cpu_memory import Memory, Stream
 from simsparse.dataflows.cpu_work import Cost, Product, overlapped
 from simsparse.hardware import CpuRowsParameters
 from simsparse.kernels.simd import LANES
+from simsparse.packed.conv_window import SHARED_FLOATS
 from simsparse.packed.host import Caches
 from simsparse.packed.panels import Panels, panels, shares
 from simsparse.packed.tiled import Blocking, blocking_of
@@ -42,6 +44,14 @@ class Tiles:
     blocks: FloatArray
     packed_rows: FloatArray
     row_pieces: FloatArray
+    """Runs of neighbouring inputs in a row packed through a window; 0 for a matrix."""
+    gathered: FloatArray
+    """1 where such inputs are found one by one."""
+    fresh: FloatArray
+    """Share of what is packed that the L1 does not hold already."""
+    read_before: FloatArray
+    """Floats that a thread rearranges before the layer's first piece, and those that it writes."""
+    written_before: FloatArray
     counts: FloatArray
     """What the kernel counted in the thread's rows, the same for all of its panels."""
     stream_bytes: FloatArray
@@ -85,7 +95,7 @@ def cut_product(machine: CpuRowsParameters, product: Product, density: float, *,
         n=product.n,
         density=density,
         threads=product.threads,
-        uses=0.0 if product.row_pieces else density * product.m,
+        uses=0.0 if product.window else density * product.m,
         isa=isa,
         caches=Caches(l1_bytes=int(memory.l1_bytes), l2_bytes=int(memory.l2_bytes)),
     )
@@ -116,6 +126,9 @@ def make_tiles(
     both = product.threads == 1 and 0 < whole.wides < whole.total
     table = shares(whole.wides, whole.total, product.threads, cut.blocking.chunks)
     rows_of_group = product.m // product.groups
+    window = product.window
+    parts_before = product.threads if product.rearranged[0] >= SHARED_FLOATS else 1
+    before = tuple(amount / parts_before for amount in product.rearranged)
     pieces: list[tuple[float, ...]] = []
     for thread, (first, last, narrow_first, narrow_last, chunk) in enumerate(table.tolist()):
         parts = _parts(whole, last - first, last, narrow_last - narrow_first, narrow_last)
@@ -131,7 +144,10 @@ def make_tiles(
                 (
                     *(thread, count, vectors, lanes, 0 if pieces else 1 + both, ends and ragged, ragged),
                     *(columns * width, cut.blocking.k_block, -(-product.k // cut.blocking.k_block)),
-                    *(touched * product.k, product.row_pieces * columns / product.n, chunk),
+                    *(touched * product.k, window.pieces * columns / product.n if window else 0, chunk),
+                    window is not None and window.gathered,
+                    window.fresh(columns, product.existing) if window else 1.0,
+                    *((0.0, 0.0) if pieces else before),
                     *(streams[chunk], high - low, seen[chunk], streams[chunk] + inputs + outputs),
                     streams[chunk] * (sharers // abreast) + inputs * abreast + outputs * sharers,
                     *(walked <= 1, walked, abreast, neighbours, product.existing),
@@ -150,6 +166,7 @@ _PIECE = (
     *("thread", "count", "vectors", "lanes", "calls", "tail", "ragged"),
     *("row_bytes", "block", "blocks"),
     *("packed_rows", "row_pieces", "chunk"),
+    *("gathered", "fresh", "read_before", "written_before"),
     *("stream_bytes", "rows", "visits", "own_bytes"),
     "shared_bytes",
     *("once", "panels", "abreast", "neighbours", "existing"),
@@ -180,11 +197,11 @@ def tiles_cost(
     packed = tiles.packed_rows * tiles.row_bytes
     cold = tiles.cold_activations
     inputs = Stream(
-        size=packed,
+        size=packed * tiles.fresh,
         weights=costs.inputs,
         footprint=tiles.own_bytes,
         shared=tiles.shared_bytes,
-        unique=tiles.existing / tiles.neighbours,
+        unique=tiles.existing / tiles.fresh / tiles.neighbours,
         cold=cold,
     )
     passed = tiles.stream_bytes + packed + tiles.rows * tiles.row_bytes
@@ -202,7 +219,10 @@ def tiles_cost(
     )
     written = first + later
     pack = tiles.packed_rows * (
-        tiles.vectors * costs.pack * (1 + (costs.pack_ragged - 1) * tiles.ragged)
+        tiles.vectors
+        * costs.pack
+        * (1 + (costs.pack_ragged - 1) * tiles.ragged)
+        * (1 + (costs.gather - 1) * tiles.gathered)
         + costs.pack_row
         + costs.pack_tail * tiles.tail
         + costs.gather_row * (tiles.row_pieces > 0)
@@ -215,9 +235,26 @@ def tiles_cost(
         tiles.own_bytes - tiles.stream_bytes * tiles.cold_weights, tiles.evicted
     )
     serial = launch * (tiles.calls > 0) + costs.call_cycles * np.maximum(tiles.calls - 1, 0)
+    if tiles.read_before.any():
+        serial = serial + _rearranging(machine, memory, tiles)
     additive = Cost.of(pack + edges + core, read + streamed, written, serial)
     beside = overlapped(core, streamed, memory, costs.exposed)
     return replace(additive, cycles=pack + edges + beside + read.cycles + written.cycles)
+
+
+def _rearranging(machine: CpuRowsParameters, memory: Memory, tiles: Tiles) -> FloatArray:
+    """Cycles of taking the stride out of images: two shuffles a vector, and both images as streams."""
+    costs = machine.panel
+    size = 4 * (tiles.read_before + tiles.written_before)
+    both = partial(Stream, footprint=size, shared=size * memory.sharers)
+    read, written = memory.streams(
+        both(size=4 * tiles.read_before, weights=costs.inputs, cold=tiles.cold_activations),
+        both(size=4 * tiles.written_before, weights=costs.outputs, written=True),
+    )
+    passed = read + written
+    core = tiles.read_before / LANES[costs.isa] * costs.split
+    cycles: FloatArray = core + passed.cycles + passed.dram * memory.channel_cycles_per_byte
+    return cycles
 
 
 def _outputs(

@@ -18,6 +18,26 @@ from simsparse.plan import FloatArray, IntArray
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """What a convolution's window sees of an image, as tiles of X are filled from it."""
+
+    taps: int
+    pieces: int
+    """Runs of neighbouring inputs in a row of X."""
+    plane: int
+    """Inputs of one channel."""
+    overlap: int
+    """Inputs of one channel that panels of columns below each other share."""
+    gathered: bool
+    """Whether inputs are found one by one: they do not lie at one and the same distance from outputs."""
+
+    def fresh(self, columns: float, existing: float) -> float:
+        """Share of a panel's inputs that no other tap has brought to the L1 already."""
+        seen = columns * self.taps
+        return min(1.0, min(existing * seen + self.overlap, self.plane) / seen)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Product:
     """``Y[m, n] = W[m, k] · X[k, n]`` as a core meets it; a grouped layer has ``groups`` of them."""
 
@@ -28,10 +48,12 @@ class Product:
     value_bytes: float = 4.0
     inputs: int = 0
     """Input elements that exist; fewer than groups · k · n where windows overlap."""
-    row_pieces: int = 0
-    """Runs of neighbouring inputs in a row of X of a convolution; 0 for a matrix."""
+    window: Window | None = None
+    """None for a matrix, and for a convolution that is one."""
     strided: bool = False
     """Whether a convolution skips columns between its outputs."""
+    rearranged: tuple[int, int] = (0, 0)
+    """Floats read and written to take the stride out of images before they are multiplied."""
     threads: int = 1
     cold_weights: bool = False
     """Whether no cache holds the weights when the layer starts."""

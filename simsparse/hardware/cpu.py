@@ -84,6 +84,10 @@ class PanelCosts:
     """Cycles per row packed from the windows of a convolution, beyond those of a matrix."""
     gather_piece: float
     """Cycles per run of neighbouring inputs in such a row."""
+    gather: float
+    """Factor on ``pack`` where inputs of a window are found one by one."""
+    split: float
+    """Cycles per vector read to take stride 2 out of an image, beside its streams."""
     split_line: float
     """Cycles per vector of Y that straddles two cache lines."""
     mask: float

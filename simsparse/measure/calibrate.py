@@ -17,7 +17,7 @@ from simsparse.dataflows.task import WeightOperand
 from simsparse.hardware import CpuRowsParameters
 from simsparse.measure.calibrate_cases import ProductCase, designed_cases, make_mask
 from simsparse.measure.calibrate_collect import Collected, Progress, collect, combined
-from simsparse.measure.calibrate_direct import with_direct
+from simsparse.measure.calibrate_convs import with_convs
 from simsparse.measure.calibrate_file import host_memory, machine_text
 from simsparse.measure.calibrate_fit import Measured, Scale, by_kernel, case_work, fit_machine
 from simsparse.measure.calibrate_limits import HostCpu, HostLimits
@@ -68,7 +68,7 @@ def fitted(collected: Collected) -> Calibration:
     if collected.together:
         parameters = _with_threads(parameters, scale, by_kernel(parameters, collected.together, operand))
     parameters = _with_refill(parameters, scale, collected.evicted, operand)
-    parameters = with_direct(parameters, scale, collected.direct)
+    parameters = with_convs(parameters, scale, collected.convs)
     noise = noise_floor([sample.timing for sample in every])
     errors = _errors(measured, parameters, scale)
     return Calibration(

@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from simsparse.measure.calibrate_cases import COLD_FROM_BYTES, ProductCase, designed_cases
-from simsparse.measure.calibrate_direct import (
-    DirectCase,
-    DirectSample,
-    direct_call,
-    direct_cases,
-    time_direct,
+from simsparse.measure.calibrate_convs import (
+    ConvCase,
+    ConvSample,
+    conv_call,
+    conv_cases,
+    time_convs,
 )
 from simsparse.measure.calibrate_limits import HostCpu, HostLimits, better_host, host_cpu, measure_host
 from simsparse.measure.calibrate_timing import ReadyCase, Sample, kernels_for, make_ready, time_case
@@ -32,8 +32,8 @@ _EVICTED_CASES = 8
 _EVICTED_S = 2.0
 """Time left for the cases that other layers ran before."""
 
-_DIRECT_S = 1.6
-"""Time left for depthwise convolutions."""
+_CONVS_S = 3.0
+"""Time left for convolutions."""
 
 Progress = Callable[[str, float], None]
 """Told what is being done and the share of the work that is behind."""
@@ -51,7 +51,7 @@ class Collected:
     """Timings on all threads; none where there is one."""
     evicted: Sequence[Sample]
     """Timings of some cases whose operands were no longer in the L2; each follows the same one warm."""
-    direct: Sequence[DirectSample]
+    convs: Sequence[ConvSample]
 
 
 def collect(*, budget_s: float, progress: Progress = lambda *_: None) -> Collected:
@@ -64,9 +64,9 @@ def collect(*, budget_s: float, progress: Progress = lambda *_: None) -> Collect
     )
     limits = measure_host(timer, cpu.threads)
     threads_s = _THREADS_S if cpu.threads > 1 else 0.0
-    direct = {case: direct_call(case) for case in direct_cases()}
-    until += _compile(direct.values())
-    samples = list(_passes(timer, until - _LIMITS_S - _EVICTED_S - _DIRECT_S - threads_s, progress))
+    convs = {case: conv_call(case) for case in conv_cases()}
+    until += _compile(convs.values())
+    samples = list(_passes(timer, until - _LIMITS_S - _EVICTED_S - _CONVS_S - threads_s, progress))
     timer.patience_s = _LIMITS_PATIENCE_S
     return Collected(
         cpu=cpu,
@@ -75,7 +75,7 @@ def collect(*, budget_s: float, progress: Progress = lambda *_: None) -> Collect
         samples=samples,
         together=_together(timer, cpu.threads) if cpu.threads > 1 else (),
         evicted=_evicted(timer, cpu.cache_bytes[2]),
-        direct=_direct(timer, direct),
+        convs=_convs(timer, convs),
     )
 
 
@@ -167,10 +167,10 @@ def _evicted(timer: Timer, l2_bytes: int) -> list[Sample]:
     return samples
 
 
-def _direct(timer: Timer, calls: Mapping[DirectCase, Call]) -> list[DirectSample]:
-    """Depthwise convolutions, which no product is like."""
-    timer.patience_s = _DIRECT_S / (2 * len(calls))
-    return time_direct(timer, calls)
+def _convs(timer: Timer, calls: Mapping[ConvCase, Call]) -> list[ConvSample]:
+    """Convolutions, which no product is like."""
+    timer.patience_s = _CONVS_S / (2 * len(calls))
+    return time_convs(timer, calls)
 
 
 def combined(samples: Sequence[Sample]) -> list[Sample]:

@@ -118,8 +118,6 @@ def _dataflow(parameters: CpuRowsParameters) -> dict[str, Any]:
         "direct_below_rows": ("fewer rows than a register block of sgemm", "assumed"),
         "wide_step": ("no choice of a kernel asks for it", "assumed"),
         "narrow": ("an instruction or two per vector of weights", "assumed"),
-        "gather_row": ("addresses of a row's windows, a few instructions", "assumed"),
-        "gather_piece": ("a masked load, a store and a loop end for each run of inputs", "assumed"),
     }
     known = told | read | assumed
 

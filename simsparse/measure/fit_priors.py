@@ -91,7 +91,8 @@ def _cycles_per_weight(vectors: int) -> float:
 def _panel(isa: Isa, launch_cycles: float) -> PanelCosts:
     return PanelCosts(
         isa=isa, launch_cycles=launch_cycles, call_cycles=0.3 * launch_cycles, pack=1.2, pack_ragged=1.3,
-        pack_row=2.0, pack_tail=1.5, gather_row=4.0, gather_piece=3.0, split_line=0.8, mask=2.0,
+        pack_row=2.0, pack_tail=1.5, gather_row=1.0, gather_piece=0.5, gather=8.0, split=2.5,
+        split_line=0.8, mask=2.0,
         branch_capacity=18e3, inputs=(1.0, 1.0), weights=(0.8, 0.9), outputs=(0.4, 1.1),
         exposed=0.4,
     )  # fmt: skip

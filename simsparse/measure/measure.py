@@ -293,10 +293,10 @@ def _layers(
     every = np.array(times.steps)
     medians, spreads = np.median(every, axis=0), _spreads(every)
     products = {bound.step.node.name: bound.step.op.product for bound in network.steps}
-    formats = {name: product.format for name, product in products.items() if product is not None}
+    ran = {name: (found.format, found.kernel) for name, found in products.items() if found is not None}
     nodes = [bound.step.node for bound in network.steps]
     residuals = {node.name for node in nodes if node.epilogue.residual}
-    predicted = predict(machine, source, masks, formats, residuals) if machine is not None else {}
+    predicted = predict(machine, source, masks, ran, residuals) if machine is not None else {}
     found = []
     for bound, time_s, spread in zip(network.steps, medians, spreads, strict=True):
         node, product = bound.step.node, bound.step.op.product

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -55,6 +54,18 @@ class Images(Protocol):
         """``run`` with these arrays, as often as it is called; calls share scratch memory."""
 
 
+def in_turn(calls: Sequence[Callable[[], None]]) -> Callable[[], None]:
+    """One call for all of them."""
+    if len(calls) == 1:
+        return calls[0]
+
+    def run() -> None:
+        for call in calls:
+            call()
+
+    return run
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Pointwise:
     """A plain product per image."""
@@ -68,19 +79,16 @@ class Pointwise:
     def run(
         self, x: Floats, y: Floats, bias: Floats | None, residual: Floats | None, activation: int
     ) -> None:
-        if isinstance(self.ready, Tiled):
-            self.ready.run_batch(x, y, bias, residual, activation)
-            return
-        for item in range(x.shape[0]):
-            beside = None if residual is None else residual[item]
-            self.ready.run(x[item], y[item], bias, beside, activation)
+        self.bind(x, y, bias, residual, activation)()
 
     def bind(
         self, x: Floats, y: Floats, bias: Floats | None, residual: Floats | None, activation: int
     ) -> Callable[[], None]:
         if isinstance(self.ready, Tiled):
-            return self.ready.bind(x, y, bias, residual, activation)
-        return functools.partial(self.run, x, y, bias, residual, activation)
+            return self.ready.bind_batch(x, y, bias, residual, activation)
+        besides = [None] * x.shape[0] if residual is None else residual
+        items = zip(x, y, besides, strict=True)
+        return in_turn([self.ready.bind(one, to, bias, beside, activation) for one, to, beside in items])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -97,13 +105,13 @@ class Windowed:
     def run(
         self, x: Floats, y: Floats, bias: Floats | None, residual: Floats | None, activation: int
     ) -> None:
-        self.tiled.run_batch(x, y, bias, residual, activation, self.window.address)
+        self.bind(x, y, bias, residual, activation)()
 
     def bind(
         self, x: Floats, y: Floats, bias: Floats | None, residual: Floats | None, activation: int
     ) -> Callable[[], None]:
         window = self.window
-        return self.tiled.bind(x, y, bias, residual, activation, window.address, keep=window)
+        return self.tiled.bind_batch(x, y, bias, residual, activation, window.address, keep=window)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -151,13 +159,8 @@ class Grouped:
     def bind(
         self, x: Floats, y: Floats, bias: Floats | None, residual: Floats | None, activation: int
     ) -> Callable[[], None]:
-        calls = [part.bind(*operands, activation) for part, operands in self._shares(x, y, bias, residual)]
-
-        def run() -> None:
-            for call in calls:
-                call()
-
-        return run
+        shares = self._shares(x, y, bias, residual)
+        return in_turn([part.bind(*operands, activation) for part, operands in shares])
 
     def _shares(
         self, x: Floats, y: Floats, bias: Floats | None, residual: Floats | None

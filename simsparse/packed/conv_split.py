@@ -15,14 +15,12 @@ from simsparse.ir import ConvShape
 from simsparse.kernels.conv_split import sample_image, split_image
 from simsparse.kernels.simd import LANES, Width, chosen_isa, width
 from simsparse.packed.arrays import huge_pages
-from simsparse.packed.conv_window import is_split, part_floats
+from simsparse.packed.conv_window import SHARED_FLOATS, is_split, part_floats
 from simsparse.packed.request import Floats
 from simsparse.packed.threads import on_threads, width_type
 
 types: Any = _types
 _INTEGER = types.int64
-SHARED_FLOATS = 1 << 16
-"""Smaller images are rearranged before a second thread has started."""
 _spare: list[NDArray[np.float32]] = []
 """Memory of earlier calls: new pages cost more than the pass. List operations are atomic."""
 
@@ -50,16 +48,17 @@ class WithoutStride:
         """
         channels = x.shape[1]
         size = channels * self.channel_floats
-        rearrange = self._rearranger(channels)
-        last: list[Any] = [None, ()]
+        rearrange, isa = self._rearranger(channels), chosen_isa()
+        bound: list[Any] = [None, None, ()]  # memory, as images, and what is done with each
 
         def run() -> None:
-            room = _borrow(size + 2 * LANES[chosen_isa()])
-            found = room[:size].reshape(1, channels, -1)
-            if last[0] is not room:
-                last[:] = room, [bind_image(item, found) for item in range(x.shape[0])]
-            for image, call in zip(x, last[1], strict=True):
-                rearrange(image, found[0])
+            room = _borrow(size + 2 * LANES[isa])
+            if bound[0] is not room:
+                found = room[:size].reshape(1, channels, -1)
+                calls = [bind_image(item, found) for item in range(x.shape[0])]
+                bound[:] = room, found[0], list(zip(x, calls, strict=True))
+            for image, call in bound[2]:
+                rearrange(image, bound[1])
                 call()
             _spare.append(room)
 

@@ -12,6 +12,9 @@ from simsparse.ir import ConvShape
 from simsparse.kernels.simd import LANES, chosen_isa
 from simsparse.packed.arrays import address
 
+SHARED_FLOATS = 1 << 16
+"""The stride of smaller images is taken out before a second thread has started."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Window:
@@ -110,6 +113,17 @@ def is_sampled(conv: ConvShape) -> bool:
 def sampled(conv: ConvShape) -> ConvShape:
     """The convolution of the pixels that ``conv`` uses, ``is_sampled``."""
     return replace(conv, in_height=conv.out_height, in_width=conv.out_width, stride=(1, 1))
+
+
+def rearranged_floats(conv: ConvShape) -> tuple[int, int]:
+    """Floats of a batch read and written to take the stride out of it; 0 where it stays."""
+    images = conv.batch * conv.in_channels
+    if is_split(conv):
+        part = -(-conv.in_height // 2) * conv.out_width
+        return images * conv.in_height * conv.in_width, 4 * images * part
+    if is_sampled(conv):
+        return images * conv.out_height * conv.in_width, images * conv.out_height * conv.out_width
+    return 0, 0
 
 
 def part_floats(conv: ConvShape) -> int:

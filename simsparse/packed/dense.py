@@ -56,15 +56,10 @@ class Dense:
     def stored_bytes(self) -> int:
         return self.weights.nbytes if self.groups is None else self.groups.stored_bytes
 
-    def run(
-        self, x: Floats, y: Floats, bias: Floats | None, residual: Floats | None, activation: int
-    ) -> None:
-        self.bind(x, y, bias, residual, activation)()
-
     def bind(
         self, x: Floats, y: Floats, bias: Floats | None, residual: Floats | None, activation: int
     ) -> Call:
-        """``run`` with these very arrays, as often as it is called."""
+        """As in ``Ready``."""
         product, rows = self._product(x, y, bias, residual, activation), self.rows
         if rows is None:
             return product
@@ -82,8 +77,7 @@ class Dense:
         self, x: Floats, y: Floats, bias: Floats | None, residual: Floats | None, activation: int
     ) -> Call:
         if self.groups is not None:
-            residuals = None if residual is None else residual[None]
-            return self.groups.bind(x[None], y[None], bias, residuals, activation)
+            return self.groups.bind(x, y, bias, residual, activation)
         columns = (x, y) if residual is None else (x, y, residual)
         if x.shape[1] == 1 and activation != GELU and all(column.strides[0] == 4 for column in columns):
             return self._by_column(x, y, bias, residual, activation)

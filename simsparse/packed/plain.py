@@ -90,8 +90,13 @@ class Portable:
     def stored_bytes(self) -> int:
         return self.rows.pointers.nbytes + self.rows.columns.nbytes + self.rows.values.nbytes
 
-    def run(
+    def bind(
         self, x: NDArray[Any], y: NDArray[Any], bias: Floats | None, residual: Floats | None, activation: int
-    ) -> None:
-        y[...] = multiply_rows(self.rows, x)
-        finish(y, bias, residual, activation)
+    ) -> Callable[[], None]:
+        """As in ``Ready``."""
+
+        def multiply() -> None:
+            y[...] = multiply_rows(self.rows, x)
+            finish(y, bias, residual, activation)
+
+        return multiply

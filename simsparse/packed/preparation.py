@@ -10,7 +10,6 @@
 
 from __future__ import annotations
 
-import functools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -92,7 +91,7 @@ class Packed:
         ):
             y = np.empty(shape, dtype)
         if shape[1]:
-            self.ready.run(_by_rows(columns), y, self.bias, _by_rows(beside), ACTIVATIONS[self.activation])
+            self.ready.bind(_by_rows(columns), y, self.bias, _by_rows(beside), ACTIVATIONS[self.activation])()
         if y is not target:
             target[...] = y
         if out is not None:
@@ -125,17 +124,7 @@ class Packed:
                 self.multiply(x, out, residual)
 
             return multiply
-        from simsparse.packed.dense import Dense
-        from simsparse.packed.tiled import Tiled
-        from simsparse.packed.vectors import Vectors
-
-        activation = ACTIVATIONS[self.activation]
-        if isinstance(self.ready, Tiled):
-            residuals = None if beside is None else beside[None]
-            return self.ready.bind(columns[None], y[None], self.bias, residuals, activation)
-        if isinstance(self.ready, (Dense, Vectors)):
-            return self.ready.bind(columns, y, self.bias, beside, activation)
-        return functools.partial(self.ready.run, columns, y, self.bias, beside, activation)
+        return self.ready.bind(columns, y, self.bias, beside, ACTIVATIONS[self.activation])
 
     @property
     def adds_in_place(self) -> bool:

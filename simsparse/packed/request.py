@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -53,7 +54,10 @@ class Ready(Protocol):
     def stored_bytes(self) -> int:
         """Bytes that the packed weights take."""
 
-    def run(
+    def bind(
         self, x: Floats, y: Floats, bias: Floats | None, residual: Floats | None, activation: int
-    ) -> None:
-        """``y = activation(W @ x + bias + residual)``: x (k, n), y and residual (m, n), rows contiguous."""
+    ) -> Callable[[], None]:
+        """``y = activation(W @ x + bias + residual)`` with these very arrays, as often as it is called.
+
+        x is (k, n), y and residual are (m, n), all with contiguous rows. One call at a time.
+        """

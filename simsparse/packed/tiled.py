@@ -77,34 +77,19 @@ class Tiled:
         parts = (self.spans, self.rows, self.counts, self.columns, self.values)
         return sum(part.nbytes for part in parts)
 
-    def run(
-        self,
-        x: NDArray[np.float32],
-        y: NDArray[np.float32],
-        bias: NDArray[np.float32] | None,
-        residual: NDArray[np.float32] | None,
-        activation: int,
-    ) -> None:
-        """``y = activation(W @ x + bias + residual)``; rows of all three matrices are contiguous."""
-        beside = None if residual is None else residual[None]
-        self.run_batch(x[None], y[None], bias, beside, activation)
-
-    def run_batch(
-        self,
-        x: NDArray[np.float32],
-        y: NDArray[np.float32],
-        bias: NDArray[np.float32] | None,
-        residual: NDArray[np.float32] | None,
-        activation: int,
-        window: int = 0,
-    ) -> None:
-        """``run`` for a batch of matrices: x (batch, k, n), y and residual (batch, m, n).
-
-        With a ``window`` (the address of its record) x is a batch of images (batch, channels, pixels).
-        """
-        self.bind(x, y, bias, residual, activation, window)()
-
     def bind(
+        self,
+        x: NDArray[np.float32],
+        y: NDArray[np.float32],
+        bias: NDArray[np.float32] | None,
+        residual: NDArray[np.float32] | None,
+        activation: int,
+    ) -> Callable[[], None]:
+        """As in ``Ready``."""
+        beside = None if residual is None else residual[None]
+        return self.bind_batch(x[None], y[None], bias, beside, activation)
+
+    def bind_batch(
         self,
         x: NDArray[np.float32],
         y: NDArray[np.float32],
@@ -115,10 +100,11 @@ class Tiled:
         *,
         keep: object = None,
     ) -> Callable[[], None]:
-        """``run_batch`` with these very arrays, as often as it is called.
+        """``bind`` for a batch of matrices: x (batch, k, n), y and residual (batch, m, n).
 
-        Looking at them takes as long as a small product. The call keeps them alive, and ``keep``: whatever
-        owns the window's record.
+        With a ``window`` (address of its record) x is a batch of images (batch, channels, pixels). Looking
+        at the arrays takes as long as a small product. The call keeps them alive, and ``keep``: whatever owns
+        the window's record.
         """
         items, _, n = y.shape
         beside = (0, 0, 0) if residual is None else (address(residual), *residual.strides[:2])

@@ -20,16 +20,10 @@ class Vectors:
     def stored_bytes(self) -> int:
         return self.packed.stored_bytes
 
-    def run(
-        self, x: Floats, y: Floats, bias: Floats | None, residual: Floats | None, activation: int
-    ) -> None:
-        self.packed.multiply(x, out=y)
-        finish_bound(y, bias, residual, activation)()
-
     def bind(
         self, x: Floats, y: Floats, bias: Floats | None, residual: Floats | None, activation: int
     ) -> Callable[[], None]:
-        """``run`` with these very arrays, as often as it is called; one call at a time."""
+        """As in ``Ready``."""
         product, finish = self.packed.bind(x, y), finish_bound(y, bias, residual, activation)
 
         def multiply() -> None:

@@ -11,19 +11,17 @@ import pytest
 
 from simsparse.cli import run
 from simsparse.cli.steps import lines
-from simsparse.dataflows.cpu_dense import dense_work
 from simsparse.dataflows.cpu_memory import cpu_of
 from simsparse.dataflows.cpu_work import layer_cycles
 from simsparse.dataflows.task import WeightOperand
 from simsparse.errors import FileError
-from simsparse.ir import conv_layer
 from simsparse.load import catalog
 from simsparse.load.catalog import load_hardware
 from simsparse.measure import calibrate as calibration
 from simsparse.measure.calibrate import operands
 from simsparse.measure.calibrate_cases import COLD_FROM_BYTES, ProductCase, designed_cases, make_mask
 from simsparse.measure.calibrate_collect import Collected, combined
-from simsparse.measure.calibrate_direct import DirectCase, DirectSample, direct_call, direct_cases
+from simsparse.measure.calibrate_convs import ConvCase, ConvSample, conv_call, conv_cases, conv_work
 from simsparse.measure.calibrate_file import host_memory, machine_text, write_machine
 from simsparse.measure.calibrate_fit import Measured, Scale, by_kernel, case_work, fit_machine, scatter
 from simsparse.measure.calibrate_limits import HostCpu, HostLimits, better_host, host_cpu, read_curve
@@ -134,7 +132,7 @@ def test_the_constants_behind_made_up_times_are_found() -> None:
     assert _worst(made, fitted, scale) < 0.05
 
 
-def test_threads_eviction_and_depthwise_are_found_beside_the_kernels() -> None:
+def test_threads_eviction_and_convolutions_are_found_beside_the_kernels() -> None:
     truth = parameters()
     truth = dataclasses.replace(
         truth,  # type: ignore[type-var]
@@ -146,6 +144,13 @@ def test_threads_eviction_and_depthwise_are_found_beside_the_kernels() -> None:
             direct_vector=1.6,
             direct_strided=2.6,
             direct_plane=100.0,
+        ),
+        panel=dataclasses.replace(
+            truth.panel,  # type: ignore[attr-defined]
+            gather_row=9.0,
+            gather_piece=5.0,
+            gather=7.0,
+            split=3.5,
         ),
         memory=dataclasses.replace(truth.memory, refill_cycles_per_byte=0.2),  # type: ignore[attr-defined]
     )
@@ -160,10 +165,10 @@ def test_threads_eviction_and_depthwise_are_found_beside_the_kernels() -> None:
             case=case, kernel=kernel, threads=threads, cold=False, timing=timing(float(cycles[0]) / 3e9)
         )
 
-    def timed_direct(case: DirectCase) -> DirectSample:
-        work = dense_work(truth, case.product, direct=True)  # type: ignore[arg-type]
+    def timed_conv(case: ConvCase) -> ConvSample:
+        work = conv_work(truth, case)  # type: ignore[arg-type]
         cycles = layer_cycles(work, truth, scale.memory(truth, 1))  # type: ignore[arg-type]
-        return DirectSample(case=case, timing=timing(float(cycles[0]) / 3e9))
+        return ConvSample(case=case, timing=timing(float(cycles[0]) / 3e9))
 
     def disturbed(sample: Sample) -> Sample:
         return dataclasses.replace(sample, timing=timing(3 * sample.timing.time_s, gated=False))
@@ -182,7 +187,7 @@ def test_threads_eviction_and_depthwise_are_found_beside_the_kernels() -> None:
         ],
         together=[*together, *map(disturbed, together[:4])],
         evicted=[*apart, apart[0], disturbed(apart[1])],
-        direct=[timed_direct(case) for case in direct_cases()],
+        convs=[timed_conv(case) for case in conv_cases()],
     )
     found = calibration.fitted(collected).parameters
     assert found.thread_launch_cycles == pytest.approx(40e3, rel=0.05)
@@ -192,19 +197,28 @@ def test_threads_eviction_and_depthwise_are_found_beside_the_kernels() -> None:
     assert found.dense.direct_vector == pytest.approx(1.6, rel=0.05)
     assert found.dense.direct_strided == pytest.approx(2.6, rel=0.05)
     assert found.dense.direct_plane == pytest.approx(100, rel=0.1)
+    assert found.panel.gather_row == pytest.approx(9, rel=0.3)
+    assert found.panel.gather_piece == pytest.approx(5, rel=0.3)
+    assert found.panel.gather == pytest.approx(7, rel=0.1)
+    assert found.panel.split == pytest.approx(3.5, rel=0.1)
 
 
-@pytest.mark.parametrize("case", direct_cases())
-def test_depthwise_cases_run_as_layers_are_predicted(case: DirectCase) -> None:
+@pytest.mark.parametrize("case", conv_cases())
+def test_convolutions_run_as_layers_are_predicted(case: ConvCase) -> None:
     """What is timed is the convolution that the model is told of."""
-    direct_call(case)()
-    layer = conv_layer("it", case.conv, case.channels, groups=case.channels)
+    conv_call(case)()
     machine = dataclasses.replace(load_hardware("core-i9-7980xe"), units=1)
     cpu = cpu_of(machine)
     scale = Scale(clock_hz=machine.clock_hz, dram_bytes_per_s=machine.memory[0].bandwidth_bytes_per_s or 0)
-    cycles = layer_cycles(dense_work(cpu, case.product, direct=True), cpu, scale.memory(cpu, 1))
+    cycles = layer_cycles(conv_work(cpu, case), cpu, scale.memory(cpu, 1))
     alone_s = float(cycles[0]) / machine.clock_hz + machine.launch_s
-    assert simulate_layer(layer, machine).time_s == pytest.approx(alone_s, rel=1e-3)
+    format_, mask = {
+        "depthwise": ("dense", None),
+        "csr": ("csr", case.mask),
+        "grouped": ("bsr", case.mask),
+    }[case.kernel]
+    found = simulate_layer(case.layer, machine, mask, format=format_)
+    assert found.time_s == pytest.approx(alone_s, rel=1e-3)
 
 
 def _worst(measured: dict[str, Measured], machine: object, scale: Scale) -> float:
