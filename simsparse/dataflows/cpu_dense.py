@@ -110,15 +110,25 @@ def _by_columns(cycles: tuple[float, ...], n: IntArray) -> FloatArray:
     return total
 
 
+def in_groups(machine: CpuRowsParameters, product: Product) -> bool:
+    """Whether a dense product is that of groups of full rows rather than BLAS."""
+    costs = machine.dense
+    several = product.threads > 1 and product.n > 1
+    return several and costs.several_threads == "groups" and _macs(product) > costs.one_thread_macs
+
+
+def _macs(product: Product) -> float:
+    return product.m * product.k * product.n / product.groups
+
+
 def dense_work(
     machine: CpuRowsParameters, product: Product, *, faster: float = 1.0, direct: bool = False
 ) -> DenseWork:
     """The blocks of a dense product on its threads, in the grid that finishes first."""
     if direct:
         return _direct(machine, product, faster)
-    macs = product.m * product.k * product.n / product.groups
     costs = machine.dense
-    if macs <= (costs.one_thread_vector_macs if product.n == 1 else costs.one_thread_macs):
+    if _macs(product) <= (costs.one_thread_vector_macs if product.n == 1 else costs.one_thread_macs):
         product = replace(product, threads=min(product.threads, product.groups))
     whole = product.groups >= product.threads
     units = 1 if whole else product.threads // product.groups

@@ -18,8 +18,10 @@ from simsparse.dataflows.task import WeightOperand
 from simsparse.hardware import CpuRowsParameters
 from simsparse.kernels.count_cpu import group_visits
 from simsparse.packed.tiled import GROUP_ROWS, row_bounds
-from simsparse.plan import FloatArray
+from simsparse.plan import FloatArray, IntArray
 
+_LONG = 24
+"""Columns from which a segment counts as a long one."""
 _COLUMN_BYTES = 2
 _VISIT_BYTES = 48  # sixteen segment lengths and four row numbers, per block
 
@@ -37,13 +39,31 @@ def grouped_work(machine: CpuRowsParameters, product: Product, weights: WeightOp
     """The pieces of an SpMM with any pattern of weights, four rows at a time."""
     cut = cut_product(machine, product, weights.density, form="grouped")
     starts = row_bounds(weights.row_nnz, cut.blocking, product.k, multiple=GROUP_ROWS)
-    counted, surprise = weights.counted(group_visits, starts, cut.blocking.k_block)
+    if weights.mask is None:
+        counted, surprise = full_visits(starts, product.k, cut.blocking.k_block)
+    else:
+        counted, surprise = weights.counted(group_visits, starts, cut.blocking.k_block)
     counts = np.concatenate([counted, surprise[:, None]], axis=1)  # floats, as surprises are
     visits = counts[:, GROUP_ROWS]
     columns = counts[:, :GROUP_ROWS].sum(axis=1)
     nnz = counts[:, :GROUP_ROWS] @ np.arange(1.0, GROUP_ROWS + 1)
     stream = nnz * product.value_bytes + columns * _COLUMN_BYTES + visits * _VISIT_BYTES
     return make_tiles(GroupedWork, machine, product, cut, starts, counts, stream, GROUP_ROWS * visits)
+
+
+def full_visits(starts: IntArray, k: int, k_block: int) -> tuple[IntArray, FloatArray]:
+    """``group_visits`` of weights without a zero."""
+    rows = np.diff(starts)
+    groups, odd = rows // GROUP_ROWS, rows % GROUP_ROWS
+    every = groups + (odd > 0)
+    blocks, last = -(-k // k_block), k % k_block or k_block
+    long = (blocks - 1) * (k_block > _LONG) + (last > _LONG)
+    counts = np.zeros((len(rows), GROUP_ROWS + 5), dtype=np.int64)
+    counts[:, GROUP_ROWS - 1] = groups * k
+    counts[np.arange(len(rows)), np.maximum(odd, 1) - 1] += k * (odd > 0)
+    others = (every * blocks, groups * blocks, every * blocks, every * long, np.maximum(every - 1, 0) * k)
+    counts[:, GROUP_ROWS:] = np.stack(others, axis=1)
+    return counts, np.zeros(len(rows))
 
 
 def _core(machine: CpuRowsParameters, tiles: Tiles) -> FloatArray:

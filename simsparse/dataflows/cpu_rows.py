@@ -18,9 +18,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from simsparse.dataflows.cpu_csr import csr_work
-from simsparse.dataflows.cpu_dense import dense_work
+from simsparse.dataflows.cpu_dense import dense_work, in_groups
 from simsparse.dataflows.cpu_grid import layer_plan
-from simsparse.dataflows.cpu_grouped import grouped_work
+from simsparse.dataflows.cpu_grouped import GroupedWork, grouped_work
 from simsparse.dataflows.cpu_memory import cpu_of
 from simsparse.dataflows.cpu_pairs import pairs_work
 from simsparse.dataflows.cpu_vector import bitmask_work, block_vector_work, gather_work, nm_work
@@ -177,6 +177,8 @@ def make_work(
         return nm_work(product, keep)
     if kernel == "gemv-bsr":
         return block_vector_work(product, weights, block_rows)
+    if in_groups(machine, product):
+        return grouped_work(machine, product, WeightOperand(product.m, product.k))
     return dense_work(machine, product)
 
 
@@ -231,12 +233,16 @@ def _plan_dense(task: LayerTask, machine: CpuRowsParameters, product: Product) -
     narrow = layer.m // layer.groups < machine.dense.direct_below_rows
     direct = layer.groups > 1 and layer.kind.has_weights and narrow
     faster = macs[task.dtype] / macs.get("fp32", macs[task.dtype])  # more lanes for narrow types
-    work = dense_work(machine, product, faster=faster, direct=direct)
     name = "dense sgemm" if task.dtype == "fp32" else f"dense {task.dtype} gemm"
+    work: Work
+    if layer.kind.has_weights and not direct and in_groups(machine, product):
+        work, name = grouped_work(machine, product, WeightOperand(layer.m, layer.k)), "groups of full rows"
+    else:
+        work = dense_work(machine, product, faster=faster, direct=direct)
     return layer_plan(
         task,
         work,
-        len(work.thread),
+        product.threads if isinstance(work, GroupedWork) else len(work.thread),
         "direct convolution" if direct else name,
         done=layer.macs,
         loaded=layer.macs * (_L1_BYTES_PER_MAC if direct else 4 / 6),  # about six rows share a loaded vector

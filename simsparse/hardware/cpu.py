@@ -196,6 +196,9 @@ class BlockVectorCosts:
 class DenseCosts:
     """A BLAS sgemm: cycles per (m, k) for 16, 8, 4, 2 and 1 columns, packed and not."""
 
+    several_threads: Literal["blas", "groups"]
+    """What multiplies several columns on several threads: ``groups`` of four full rows are what
+    ``simsparse.packed`` has there, at the costs of pattern-grouped rows."""
     launch_cycles: float
     thread_launch_cycles: float
     """Cycles that each further thread adds."""
@@ -235,8 +238,8 @@ class CpuRowsParameters:
     family: Literal["cpu-rows"] = "cpu-rows"
     thread_launch_cycles: float
     vector_thread_launch_cycles: float
-    """Cycles that each further thread adds to starting and joining a layer, but a dense one; the second of
-    kernels for few columns, which give their threads less to read."""
+    """Cycles that each further thread adds to starting and joining a layer; the second of kernels for few
+    columns, which give their threads less to read. BLAS has its own."""
     memory: CoreMemory
     panel: PanelCosts
     csr: CsrCosts

@@ -12,6 +12,8 @@ from datetime import date
 
 import numpy as np
 
+from simsparse.dataflows.cpu_dense import DenseWork
+from simsparse.dataflows.cpu_tiles import Tiles
 from simsparse.dataflows.cpu_work import layer_cycles
 from simsparse.dataflows.task import WeightOperand
 from simsparse.hardware import CpuRowsParameters
@@ -66,7 +68,11 @@ def fitted(collected: Collected) -> Calibration:
     measured = by_kernel(start, every, operand)
     parameters = fit_machine(start, scale, measured)
     if collected.together:
-        parameters = _with_threads(parameters, scale, by_kernel(parameters, collected.together, operand))
+        wide, narrow = (
+            by_kernel(parameters, [one for one in collected.together if (one.case.n > 1) == several], operand)
+            for several in (True, False)
+        )
+        parameters = _with_threads(parameters, scale, [*wide.values(), *narrow.values()])
     parameters = _with_refill(parameters, scale, collected.evicted, operand)
     parameters = with_convs(parameters, scale, collected.convs)
     noise = noise_floor([sample.timing for sample in every])
@@ -139,14 +145,14 @@ def operands() -> Callable[[ProductCase], WeightOperand]:
 
 
 def _with_threads(
-    machine: CpuRowsParameters, scale: Scale, measured: Mapping[str, Measured]
+    machine: CpuRowsParameters, scale: Scale, measured: Sequence[Measured]
 ) -> CpuRowsParameters:
     """The cycles per further thread that small products miss: the medians of those not disturbed."""
     bare = _launching(machine, 0.0, 0.0, 0.0)
     kinds = (
-        [one for one in measured.values() if one.kernel in ("csr", "grouped")],
-        [one for one in measured.values() if one.kernel.startswith("gemv-")],
-        [one for one in measured.values() if one.kernel == "dense"],
+        [one for one in measured if isinstance(one.work, Tiles)],
+        [one for one in measured if not isinstance(one.work, Tiles | DenseWork)],
+        [one for one in measured if isinstance(one.work, DenseWork)],
     )
     before = (
         machine.thread_launch_cycles,

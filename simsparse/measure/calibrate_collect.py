@@ -22,7 +22,7 @@ from simsparse.measure.calibrate_convs import (
 from simsparse.measure.calibrate_limits import HostCpu, HostLimits, better_host, host_cpu, measure_host
 from simsparse.measure.calibrate_timing import ReadyCase, Sample, kernels_for, make_ready, time_case
 from simsparse.measure.timing import Call, HostClock, Timer, combine
-from simsparse.packed.dense import ONE_THREAD_MACS
+from simsparse.packed.dense import ONE_THREAD_MACS, ONE_THREAD_VECTOR_MACS
 
 PASSES = 2
 _THREAD_CASES = 8
@@ -142,9 +142,16 @@ def _together(timer: Timer, threads: int) -> list[Sample]:
     timer.patience_s = _THREADS_S / (7 * _THREAD_CASES)
     sized = sorted((case.m * case.k * case.n, seed, case) for seed, case in enumerate(designed_cases()))
     wide = [one for one in sized if one[2].n > 8 and one[0] > ONE_THREAD_MACS][:_THREAD_CASES]
-    narrow = [one for one in sized if one[2].n == 1][: _THREAD_CASES // 2]
+    narrow = [one for one in sized if one[2].n == 1]
+    shared = [one for one in narrow if one[0] > ONE_THREAD_VECTOR_MACS]
+    few = _THREAD_CASES // 2
+    kinds = (
+        (("csr", "grouped", "dense"), wide),
+        (("gemv-csr", "gemv-bitmask"), narrow[:few]),
+        (("dense",), shared[:few]),
+    )
     samples: list[Sample] = []
-    for kernels, those in ((("csr", "grouped", "dense"), wide), (("gemv-csr", "gemv-bitmask"), narrow)):
+    for kernels, those in kinds:
         for _, seed, case in those:
             ready = make_ready(case, seed, threads)
             calls = {name: ready.calls[name] for name in kernels}

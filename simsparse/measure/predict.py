@@ -95,18 +95,20 @@ def predict(machine: HardwareModel, candidates: Sequence[Candidate]) -> list[flo
         If a product asks for more cores than the machine has.
     """
     parameters = cpu_of(machine)
-    batches: dict[tuple[str, int], list[int]] = {}
+    batches: dict[tuple[type[Work], int], list[int]] = {}
+    works = []
     for place, one in enumerate(candidates):
         if one.product.threads > machine.units:
             raise UsageError(
                 f"{machine.name}: expected at most {machine.units} threads, got {one.product.threads}"
                 " (ask for fewer)"
             )
-        batches.setdefault((one.kernel, one.product.threads), []).append(place)
+        works.append(_work(parameters, one))
+        batches.setdefault((type(works[-1]), one.product.threads), []).append(place)
     times = [0.0] * len(candidates)
     for (_, threads), places in batches.items():
-        works = [_work(parameters, candidates[place]) for place in places]
-        cycles = layer_cycles(join(works), parameters, memory_of(machine, threads))
+        joined = join([works[place] for place in places])
+        cycles = layer_cycles(joined, parameters, memory_of(machine, threads))
         for place, taken in zip(places, cycles.tolist(), strict=True):
             times[place] = taken / machine.clock_hz + machine.launch_s
     return times

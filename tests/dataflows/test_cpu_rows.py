@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from simsparse.dataflows import plan_layer
 from simsparse.dataflows.cpu_grid import work_plan
+from simsparse.dataflows.cpu_grouped import full_visits
 from simsparse.dataflows.cpu_memory import Stream, memory_of, tile_hits, unpredicted
-from simsparse.dataflows.cpu_rows import make_work
+from simsparse.dataflows.cpu_rows import layer_product, make_work
 from simsparse.dataflows.cpu_work import Product, join, layer_cycles
 from simsparse.dataflows.task import ActivationOperand, LayerPlan, LayerTask, WeightOperand
 from simsparse.engine import execute
@@ -141,6 +142,13 @@ def test_group_visits_count_what_numpy_counts(mask: np.ndarray, parts: int, bloc
                 plain += not kinds - {15}
                 visits += 1
         assert [*counts[part, 4:7]] == [visits, plain, segments]
+
+
+@given(m=st.integers(1, 30), k=st.integers(1, 90), parts=st.integers(1, 4), block=st.integers(1, 100))
+def test_weights_without_a_zero_are_counted_in_closed_form(m: int, k: int, parts: int, block: int) -> None:
+    mask = np.ones((m, k), np.bool_)
+    starts = balanced_bounds(mask.sum(axis=1), parts, multiple=4)
+    assert np.array_equal(full_visits(starts, k, block)[0], group_visits(mask, starts, block)[0])
 
 
 @given(
@@ -351,6 +359,44 @@ def convolution(channels: int, filters: int, groups: int) -> Layer:
         out_height=14, out_width=14, padding=(1, 1, 1, 1),
     )  # fmt: skip
     return conv_layer("conv", conv, filters, groups=groups)
+
+
+def test_windows_share_inputs_and_strides_take_a_pass() -> None:
+    def seconds(conv: ConvShape, machine: HardwareModel) -> float:
+        layer = conv_layer("conv", conv, 64)
+        task = make_task(layer, "csr", random_mask(64, layer.k, 0.05), machine)
+        return time_s(plan_layer(task), machine)
+
+    near = ConvShape(
+        batch=1, in_channels=64, in_height=56, in_width=56, kernel_height=3, kernel_width=3,
+        out_height=56, out_width=56, padding=(1, 1, 1, 1),
+    )  # fmt: skip
+    window = layer_product(conv_layer("conv", near, 64)).window
+    assert window is not None
+    assert not window.gathered
+    assert window.fresh(64, 1 / 9) == pytest.approx((64 + 2 * 56) / (9 * 64))
+    assert window.fresh(3136, 1 / 9) == pytest.approx(1 / 9)
+    valid = dataclasses.replace(near, in_height=58, in_width=58, padding=(0, 0, 0, 0))
+    one = one_core()
+    assert seconds(valid, one) > 1.3 * seconds(near, one)  # found one by one
+    halved = dataclasses.replace(near, in_height=112, in_width=112, stride=(2, 2))
+    assert layer_product(conv_layer("conv", halved, 64)).rearranged == (64 * 112**2, 64 * 112**2)
+    free = with_cpu("panel", one, split=0.0, inputs=(0.0, 0.0))
+    assert seconds(halved, one) > seconds(near, one)
+    assert seconds(halved, one) > seconds(halved, free)
+    point = dataclasses.replace(halved, kernel_height=1, kernel_width=1, padding=(0, 0, 0, 0))
+    assert layer_product(conv_layer("conv", point, 64)).rearranged == (64 * 56 * 112, 64 * 56 * 56)
+
+
+def test_dense_products_on_several_threads_may_be_groups_of_full_rows() -> None:
+    task = make_task(gemm_layer("fc", 512, 512, 64))
+    assert plan_layer(task).kernel.startswith("dense sgemm")
+    ours = with_cpu("dense", dataclasses.replace(EPYC, units=2), several_threads="groups")
+    planned = plan_layer(dataclasses.replace(task, hardware=ours))
+    assert planned.kernel == "groups of full rows, 2 threads"
+    assert planned.macs_done == 512 * 512 * 64
+    alone = dataclasses.replace(ours, units=1)
+    assert plan_layer(dataclasses.replace(task, hardware=alone)).kernel.startswith("dense sgemm")
 
 
 def test_grouped_layers_run_as_products_side_by_side() -> None:

@@ -30,6 +30,7 @@ from simsparse.measure.fit import SCATTER
 from simsparse.measure.fit_priors import prior_parameters
 from simsparse.measure.host_limits import Limits
 from simsparse.measure.timing import Timing
+from simsparse.packed.dense import ONE_THREAD_MACS, ONE_THREAD_VECTOR_MACS
 from simsparse.simulate import simulate_layer
 
 CPU = HostCpu(
@@ -175,8 +176,11 @@ def test_threads_eviction_and_convolutions_are_found_beside_the_kernels() -> Non
 
     apart = [timed(case, "csr", evicted=gone) for case in cases for gone in (False, True)]
     vectors = [case for case in designed_cases() if case.n == 1][:4]
-    together = [timed(case, kernel, threads=2) for case in cases for kernel in ("csr", "dense")]
+    shared = [case for case in cases if case.m * case.k * case.n > ONE_THREAD_MACS]
+    long = [case for case in designed_cases() if case.n == 1 and case.m * case.k > ONE_THREAD_VECTOR_MACS][:4]
+    together = [timed(case, kernel, threads=2) for case in shared for kernel in ("csr", "dense")]
     together += [timed(case, "gemv-csr", threads=2) for case in vectors]
+    together += [timed(case, "dense", threads=2) for case in long]
     collected = Collected(
         cpu=CPU,
         limits=LIMITS,
