@@ -23,6 +23,7 @@ from simsparse.measure.calibrate_convs import with_convs
 from simsparse.measure.calibrate_file import host_memory, machine_text
 from simsparse.measure.calibrate_fit import Measured, Scale, by_kernel, case_work, fit_machine
 from simsparse.measure.calibrate_limits import HostCpu, HostLimits
+from simsparse.measure.calibrate_narrow import with_narrow
 from simsparse.measure.calibrate_timing import Sample
 from simsparse.measure.fit_priors import prior_parameters
 from simsparse.measure.timing import Noise, noise_floor
@@ -75,6 +76,7 @@ def fitted(collected: Collected) -> Calibration:
         parameters = _with_threads(parameters, scale, [*wide.values(), *narrow.values()])
     parameters = _with_refill(parameters, scale, collected.evicted, operand)
     parameters = with_convs(parameters, scale, collected.convs)
+    parameters = with_narrow(parameters, scale, collected.narrow)
     noise = noise_floor([sample.timing for sample in every])
     errors = _errors(measured, parameters, scale)
     return Calibration(

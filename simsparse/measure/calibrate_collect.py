@@ -20,6 +20,13 @@ from simsparse.measure.calibrate_convs import (
     time_convs,
 )
 from simsparse.measure.calibrate_limits import HostCpu, HostLimits, better_host, host_cpu, measure_host
+from simsparse.measure.calibrate_narrow import (
+    NarrowCase,
+    NarrowSample,
+    narrow_calls,
+    narrow_cases,
+    time_narrow,
+)
 from simsparse.measure.calibrate_timing import ReadyCase, Sample, kernels_for, make_ready, time_case
 from simsparse.measure.timing import Call, HostClock, Timer, combine
 from simsparse.packed.dense import ONE_THREAD_MACS, ONE_THREAD_VECTOR_MACS
@@ -34,6 +41,8 @@ _EVICTED_S = 2.0
 
 _CONVS_S = 3.0
 """Time left for convolutions."""
+_NARROW_S = 1.6
+"""Time left for weights in bf16 and int8."""
 
 Progress = Callable[[str, float], None]
 """Told what is being done and the share of the work that is behind."""
@@ -52,6 +61,8 @@ class Collected:
     evicted: Sequence[Sample]
     """Timings of some cases whose operands were no longer in the L2; each follows the same one warm."""
     convs: Sequence[ConvSample]
+    narrow: Sequence[NarrowSample]
+    """Timings of weights in bf16 and int8."""
 
 
 def collect(*, budget_s: float, progress: Progress = lambda *_: None) -> Collected:
@@ -65,8 +76,11 @@ def collect(*, budget_s: float, progress: Progress = lambda *_: None) -> Collect
     limits = measure_host(timer, cpu.threads)
     threads_s = _THREADS_S if cpu.threads > 1 else 0.0
     convs = {case: conv_call(case) for case in conv_cases()}
-    until += _compile(convs.values())
-    samples = list(_passes(timer, until - _LIMITS_S - _EVICTED_S - _CONVS_S - threads_s, progress))
+    narrow = {case: narrow_calls(case) for case in narrow_cases()}
+    until += _compile([*convs.values(), *(call for both in narrow.values() for call in both.values())])
+    samples = list(
+        _passes(timer, until - _LIMITS_S - _EVICTED_S - _CONVS_S - _NARROW_S - threads_s, progress)
+    )
     timer.patience_s = _LIMITS_PATIENCE_S
     return Collected(
         cpu=cpu,
@@ -76,6 +90,7 @@ def collect(*, budget_s: float, progress: Progress = lambda *_: None) -> Collect
         together=_together(timer, cpu.threads) if cpu.threads > 1 else (),
         evicted=_evicted(timer, cpu.cache_bytes[2]),
         convs=_convs(timer, convs),
+        narrow=_narrow(timer, narrow),
     )
 
 
@@ -178,6 +193,12 @@ def _convs(timer: Timer, calls: Mapping[ConvCase, Call]) -> list[ConvSample]:
     """Convolutions, which no product is like."""
     timer.patience_s = _CONVS_S / (2 * len(calls))
     return time_convs(timer, calls)
+
+
+def _narrow(timer: Timer, calls: Mapping[NarrowCase, Mapping[str, Call]]) -> list[NarrowSample]:
+    """Weights in bf16 and int8."""
+    timer.patience_s = _NARROW_S / (4 * len(calls))
+    return time_narrow(timer, calls)
 
 
 def combined(samples: Sequence[Sample]) -> list[Sample]:

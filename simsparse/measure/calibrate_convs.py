@@ -13,16 +13,15 @@ from numpy.typing import NDArray
 
 from simsparse.dataflows.cpu_dense import dense_work
 from simsparse.dataflows.cpu_rows import layer_product, make_work
-from simsparse.dataflows.cpu_work import Work, join, layer_cycles
+from simsparse.dataflows.cpu_work import Work, join
 from simsparse.dataflows.task import WeightOperand
 from simsparse.formats import encode
 from simsparse.hardware import CpuRowsParameters
 from simsparse.ir import ConvShape, Layer, conv_layer
-from simsparse.measure.calibrate_fit import Scale, scatter
-from simsparse.measure.fit import Constant, fit
+from simsparse.measure.calibrate_fit import Scale, fit_works
+from simsparse.measure.fit import Constant
 from simsparse.measure.timing import Call, Timer, Timing
 from simsparse.packed import prepare_conv
-from simsparse.plan import FloatArray
 
 CONSTANTS = (
     Constant(path="dense.direct_vector", spread=0.7),
@@ -144,17 +143,4 @@ def with_convs(machine: CpuRowsParameters, scale: Scale, samples: Sequence[ConvS
         join([conv_work(machine, sample.case) for sample in samples if sample.case.kernel == kernel])
         for kernel in kernels
     ]
-    timings = [sample.timing for sample in ordered]
-
-    def predict(tried: CpuRowsParameters) -> FloatArray:
-        memory = scale.memory(tried, 1)
-        return np.concatenate([layer_cycles(work, tried, memory) for work in works]) / scale.clock_hz
-
-    return fit(
-        machine,
-        CONSTANTS,
-        predict,
-        np.array([timing.time_s for timing in timings]),
-        scatter(timings),
-        np.array([not timing.gated for timing in timings]),
-    ).parameters
+    return fit_works(machine, CONSTANTS, scale, works, [sample.timing for sample in ordered])

@@ -117,7 +117,6 @@ def _dataflow(parameters: CpuRowsParameters) -> dict[str, Any]:
         "one_thread_vector_macs": _ONE_THREAD,
         "direct_below_rows": ("fewer rows than a register block of sgemm", "assumed"),
         "wide_step": ("no choice of a kernel asks for it", "assumed"),
-        "narrow": ("an instruction or two per vector of weights", "assumed"),
     }
     known = told | read | assumed
 

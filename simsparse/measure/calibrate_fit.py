@@ -15,7 +15,7 @@ from simsparse.dataflows.task import WeightOperand
 from simsparse.hardware import CpuRowsParameters
 from simsparse.measure.calibrate_cases import ProductCase
 from simsparse.measure.calibrate_timing import Sample, block_rows
-from simsparse.measure.fit import SCATTER, fit
+from simsparse.measure.fit import SCATTER, Constant, fit
 from simsparse.measure.fit_priors import BY_KERNEL, MEMORY, PARTS
 from simsparse.measure.timing import Timing
 from simsparse.plan import FloatArray
@@ -121,6 +121,24 @@ def fit_machine(start: CpuRowsParameters, scale: Scale, measured: dict[str, Meas
     timings = [sample.timing for one in measured.values() for sample in one.samples]
     disturbed = np.array([not timing.gated for timing in timings])
     return _tidy(fit(start, constants, predict, times, scatter(timings), disturbed).parameters)
+
+
+def fit_works(
+    machine: CpuRowsParameters,
+    constants: Sequence[Constant],
+    scale: Scale,
+    works: Sequence[Work],
+    timings: Sequence[Timing],
+) -> CpuRowsParameters:
+    """The constants with which the layers of ``works`` meet timings on one thread, in that order, best."""
+
+    def predict(tried: CpuRowsParameters) -> FloatArray:
+        memory = scale.memory(tried, 1)
+        return np.concatenate([layer_cycles(work, tried, memory) for work in works]) / scale.clock_hz
+
+    times = np.array([timing.time_s for timing in timings])
+    disturbed = np.array([not timing.gated for timing in timings])
+    return fit(machine, constants, predict, times, scatter(timings), disturbed).parameters
 
 
 def scatter(timings: Sequence[Timing]) -> FloatArray:

@@ -64,18 +64,18 @@ def prior_parameters(isa: Isa, memory: CoreMemory, launch_cycles: Mapping[str, f
         ),
         gather=GatherCosts(
             launch_cycles=launch_cycles["gemv-csr"], step=6.5, wide_step=10.0, group=12.0, input=0.7,
-            l2_input=0.35, narrow=1.0, weights=(0.45, 0.95), exposed=0.2,
+            l2_input=0.35, narrow=0.4, weights=(0.45, 0.95), exposed=0.2,
         ),
         bitmask=ExpandCosts(
             launch_cycles=launch_cycles["gemv-bitmask"], chunk=10.5, group=20.0, input=0.7,
-            l2_input=1.0, narrow=4.0, weights=(0.45, 0.95), exposed=0.25,
+            l2_input=1.0, narrow=1.5, weights=(0.45, 0.95), exposed=0.25,
         ),
         nm=ExpandCosts(
             launch_cycles=launch_cycles["gemv-nm"], chunk=17.0, group=20.0, input=0.7,
             l2_input=1.0, narrow=4.0, weights=(0.45, 0.95), exposed=0.25,
         ),
         block_vector=BlockVectorCosts(
-            launch_cycles=launch_cycles["gemv-bsr"], block=(2.4, 1.9, 1.5), group=15.0, input=0.7, narrow=1.0,
+            launch_cycles=launch_cycles["gemv-bsr"], block=(2.4, 1.9, 1.5), group=15.0, input=0.7, narrow=0.1,
             weights=(0.8, 1.0), exposed=0.6,
         ),
         dense=_dense(isa, launch_cycles["dense"]),

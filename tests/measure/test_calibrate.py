@@ -15,6 +15,7 @@ from simsparse.dataflows.cpu_memory import cpu_of
 from simsparse.dataflows.cpu_work import layer_cycles
 from simsparse.dataflows.task import WeightOperand
 from simsparse.errors import FileError
+from simsparse.formats import encode, make_format
 from simsparse.load import catalog
 from simsparse.load.catalog import load_hardware
 from simsparse.measure import calibrate as calibration
@@ -25,12 +26,20 @@ from simsparse.measure.calibrate_convs import ConvCase, ConvSample, conv_call, c
 from simsparse.measure.calibrate_file import host_memory, machine_text, write_machine
 from simsparse.measure.calibrate_fit import Measured, Scale, by_kernel, case_work, fit_machine, scatter
 from simsparse.measure.calibrate_limits import HostCpu, HostLimits, better_host, host_cpu, read_curve
+from simsparse.measure.calibrate_narrow import (
+    NarrowCase,
+    NarrowSample,
+    narrow_calls,
+    narrow_cases,
+    narrow_work,
+)
 from simsparse.measure.calibrate_timing import Sample, kernels_for, make_ready
 from simsparse.measure.fit import SCATTER
 from simsparse.measure.fit_priors import prior_parameters
 from simsparse.measure.host_limits import Limits
 from simsparse.measure.timing import Timing
 from simsparse.packed.dense import ONE_THREAD_MACS, ONE_THREAD_VECTOR_MACS
+from simsparse.packed.gemv import pack_gemv
 from simsparse.simulate import simulate_layer
 
 CPU = HostCpu(
@@ -146,6 +155,10 @@ def test_threads_eviction_and_convolutions_are_found_beside_the_kernels() -> Non
             direct_strided=2.6,
             direct_plane=100.0,
         ),
+        gather=dataclasses.replace(truth.gather, narrow=0.4),  # type: ignore[attr-defined]
+        bitmask=dataclasses.replace(truth.bitmask, narrow=2.0),  # type: ignore[attr-defined]
+        nm=dataclasses.replace(truth.nm, narrow=6.0),  # type: ignore[attr-defined]
+        block_vector=dataclasses.replace(truth.block_vector, narrow=0.3),  # type: ignore[attr-defined]
         panel=dataclasses.replace(
             truth.panel,  # type: ignore[attr-defined]
             gather_row=9.0,
@@ -171,6 +184,11 @@ def test_threads_eviction_and_convolutions_are_found_beside_the_kernels() -> Non
         cycles = layer_cycles(work, truth, scale.memory(truth, 1))  # type: ignore[arg-type]
         return ConvSample(case=case, timing=timing(float(cycles[0]) / 3e9))
 
+    def timed_narrow(case: NarrowCase, dtype: str) -> NarrowSample:
+        work = narrow_work(truth, case, dtype)  # type: ignore[arg-type]
+        cycles = layer_cycles(work, truth, scale.memory(truth, 1))  # type: ignore[arg-type]
+        return NarrowSample(case=case, dtype=dtype, timing=timing(float(cycles[0]) / 3e9))
+
     def disturbed(sample: Sample) -> Sample:
         return dataclasses.replace(sample, timing=timing(3 * sample.timing.time_s, gated=False))
 
@@ -192,6 +210,7 @@ def test_threads_eviction_and_convolutions_are_found_beside_the_kernels() -> Non
         together=[*together, *map(disturbed, together[:4])],
         evicted=[*apart, apart[0], disturbed(apart[1])],
         convs=[timed_conv(case) for case in conv_cases()],
+        narrow=[timed_narrow(case, dtype) for case in narrow_cases() for dtype in narrow_calls(case)],
     )
     found = calibration.fitted(collected).parameters
     assert found.thread_launch_cycles == pytest.approx(40e3, rel=0.05)
@@ -204,7 +223,25 @@ def test_threads_eviction_and_convolutions_are_found_beside_the_kernels() -> Non
     assert found.panel.gather_row == pytest.approx(9, rel=0.3)
     assert found.panel.gather_piece == pytest.approx(5, rel=0.3)
     assert found.panel.gather == pytest.approx(7, rel=0.1)
+    assert found.gather.narrow == pytest.approx(0.4, rel=0.2)
+    assert found.bitmask.narrow == pytest.approx(2, rel=0.2)
+    assert found.nm.narrow == pytest.approx(6, rel=0.2)
+    assert found.block_vector.narrow == pytest.approx(0.3, rel=0.3)
     assert found.panel.split == pytest.approx(3.5, rel=0.1)
+
+
+@pytest.mark.parametrize("case", narrow_cases())
+def test_narrow_weights_run_as_they_are_predicted(case: NarrowCase) -> None:
+    """What is timed are the bytes that the model is told of, and the kernel that is named."""
+    for dtype, call in narrow_calls(case).items():
+        call()
+        product, mask = case.product, case.operand().dense_mask
+        layout = make_format("bsr:4x1") if case.kernel == "bsr" else "csr"
+        packed = pack_gemv(encode(mask * np.float32(0.5), layout, mask), kernel=case.kernel, dtype=dtype)  # type: ignore[arg-type]
+        assert packed.kernel == case.kernel
+        streamed = narrow_work(parameters(), case, dtype).stream_bytes.sum()  # type: ignore[arg-type, attr-defined]
+        assert streamed == pytest.approx(packed.stored_bytes, rel=0.1)
+        assert product.n == 1
 
 
 @pytest.mark.parametrize("case", conv_cases())
