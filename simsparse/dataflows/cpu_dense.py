@@ -41,6 +41,8 @@ class DenseWork:
     """Threads of the layer besides the first."""
     direct: FloatArray
     """1 where a convolution is summed up directly, without a matrix product."""
+    few: FloatArray
+    """1 where that is a dense one of few channels."""
     strided: FloatArray
     """1 where it skips columns."""
     one_column: FloatArray
@@ -98,6 +100,7 @@ class DenseWork:
         vector = self.m * costs.vector_row + self.k * costs.vector_input
         cycles = np.where(self.one_column > 0, vector, cycles)
         multiply = np.where(self.strided > 0, costs.direct_strided, 1.0) * costs.direct_vector
+        multiply = np.where(self.few > 0, costs.direct_few, multiply)
         direct = self.m * (self.k * -(-n // _LANES) * multiply + costs.direct_plane)
         return np.where(self.direct > 0, direct, cycles)
 
@@ -112,9 +115,10 @@ def _by_columns(cycles: tuple[float, ...], n: IntArray) -> FloatArray:
 
 def in_groups(machine: CpuRowsParameters, product: Product) -> bool:
     """Whether a dense product is that of groups of full rows rather than BLAS."""
-    costs = machine.dense
-    several = product.threads > 1 and product.n > 1
-    return several and costs.several_threads == "groups" and _macs(product) > costs.one_thread_macs
+    if machine.dense.library == "blas":
+        return False
+    several = product.threads > 1 and product.n > 1 and machine.panel.isa != "plain"
+    return product.window is not None or (several and _macs(product) > machine.dense.one_thread_macs)
 
 
 def _macs(product: Product) -> float:
@@ -122,11 +126,19 @@ def _macs(product: Product) -> float:
 
 
 def dense_work(
-    machine: CpuRowsParameters, product: Product, *, faster: float = 1.0, direct: bool = False
+    machine: CpuRowsParameters,
+    product: Product,
+    *,
+    faster: float = 1.0,
+    direct: bool = False,
+    few: bool = False,
 ) -> DenseWork:
-    """The blocks of a dense product on its threads, in the grid that finishes first."""
-    if direct:
-        return _direct(machine, product, faster)
+    """The blocks of a dense product on its threads, in the grid that finishes first.
+
+    ``direct`` convolutions are depthwise or narrow grouped ones, or dense ones of ``few`` channels.
+    """
+    if direct or few:
+        return _direct(machine, product, faster, few=few)
     costs = machine.dense
     if _macs(product) <= (costs.one_thread_vector_macs if product.n == 1 else costs.one_thread_macs):
         product = replace(product, threads=min(product.threads, product.groups))
@@ -173,15 +185,15 @@ def _blocks(
     return _dense_work(product, faster, pieces, unique)
 
 
-def _direct(machine: CpuRowsParameters, product: Product, faster: float) -> DenseWork:
-    """Depthwise and narrow grouped convolutions: outputs summed up directly, channels dealt to threads."""
+def _direct(machine: CpuRowsParameters, product: Product, faster: float, *, few: bool) -> DenseWork:
+    """Outputs summed up directly, channels dealt to threads."""
     threads = min(product.threads, product.m * ceil_div(product.n, _LANES))
     share = 1.0 / threads
     inputs = share * product.input_bytes / product.value_bytes
     own = (share * product.m * (product.k + product.n) + inputs) * product.value_bytes
     shared = own * min(threads, machine.memory.l3_sharers)
     piece = (1.0, share * product.m, product.n, inputs, own, shared)
-    return _dense_work(product, faster, [piece] * threads, (1.0, 1.0), direct=True)
+    return _dense_work(product, faster, [piece] * threads, (1.0, 1.0), direct=True, few=few)
 
 
 def _dense_work(
@@ -191,6 +203,7 @@ def _dense_work(
     unique: tuple[float, float],
     *,
     direct: bool = False,
+    few: bool = False,
 ) -> DenseWork:
     """One piece per thread: how often, rows, columns, inputs, bytes of its own, bytes of all on its L3.
 
@@ -201,6 +214,7 @@ def _dense_work(
             len(pieces) - 1,
             product.k,
             direct,
+            few,
             product.strided,
             product.n == 1 and not direct,
             product.value_bytes,
@@ -221,6 +235,6 @@ def _dense_work(
 
 _PIECE = (
     *("count", "m", "n", "inputs", "own_bytes", "shared_bytes", "first"),
-    *("more", "k", "direct", "strided", "one_column", "value_bytes", "faster"),
+    *("more", "k", "direct", "few", "strided", "one_column", "value_bytes", "faster"),
     *("weights_unique", "inputs_unique", "cold_weights", "cold_activations", "evicted"),
 )

@@ -23,6 +23,7 @@ from simsparse.dataflows.cpu_grid import layer_plan
 from simsparse.dataflows.cpu_grouped import GroupedWork, grouped_work
 from simsparse.dataflows.cpu_memory import cpu_of
 from simsparse.dataflows.cpu_pairs import pairs_work
+from simsparse.dataflows.cpu_tiles import caches_of
 from simsparse.dataflows.cpu_vector import bitmask_work, block_vector_work, gather_work, nm_work
 from simsparse.dataflows.cpu_work import Product, Window, Work
 from simsparse.dataflows.task import LayerPlan, LayerTask, WeightOperand
@@ -31,6 +32,7 @@ from simsparse.hardware import CpuRowsParameters, HardwareModel
 from simsparse.ir import ConvShape, Layer
 from simsparse.kernels.gemv_simd import PICKS
 from simsparse.packed.choose import PAIRS_FROM, WIDEST
+from simsparse.packed.conv_strip import pays_direct
 from simsparse.packed.conv_window import is_flat, is_split, rearranged_floats
 from simsparse.packed.gemv_bsr import fitting_height
 from simsparse.packed.gemv_cost import CostKernel, gemv_seconds
@@ -228,22 +230,31 @@ def _window(conv: ConvShape) -> Window | None:
     )
 
 
+def _is_summed_directly(machine: CpuRowsParameters, layer: Layer) -> bool:
+    """Whether ``simsparse.packed`` sums this convolution up without a matrix product."""
+    conv, here = layer.conv, machine.dense.library == "packed" and layer.kind.has_weights
+    if not here or layer.groups > 1 or conv is None or (conv.kernel_height, conv.kernel_width) == (1, 1):
+        return False
+    return pays_direct(conv, isa=machine.panel.isa, caches=caches_of(machine))
+
+
 def _plan_dense(task: LayerTask, machine: CpuRowsParameters, product: Product) -> LayerPlan:
     layer, macs = task.layer, task.hardware.macs_per_cycle
     narrow = layer.m // layer.groups < machine.dense.direct_below_rows
     direct = layer.groups > 1 and layer.kind.has_weights and narrow
     faster = macs[task.dtype] / macs.get("fp32", macs[task.dtype])  # more lanes for narrow types
     name = "dense sgemm" if task.dtype == "fp32" else f"dense {task.dtype} gemm"
+    few = _is_summed_directly(machine, layer)
     work: Work
-    if layer.kind.has_weights and not direct and in_groups(machine, product):
+    if layer.kind.has_weights and not (direct or few) and in_groups(machine, product):
         work, name = grouped_work(machine, product, WeightOperand(layer.m, layer.k)), "groups of full rows"
     else:
-        work = dense_work(machine, product, faster=faster, direct=direct)
+        work = dense_work(machine, product, faster=faster, direct=direct, few=few)
     return layer_plan(
         task,
         work,
         product.threads if isinstance(work, GroupedWork) else len(work.thread),
-        "direct convolution" if direct else name,
+        "direct convolution" if direct or few else name,
         done=layer.macs,
         loaded=layer.macs * (_L1_BYTES_PER_MAC if direct else 4 / 6),  # about six rows share a loaded vector
     )

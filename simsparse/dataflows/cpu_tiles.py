@@ -86,9 +86,14 @@ class Cut:
     """Runs of panels; times ``blocking.chunks`` chunks of rows they are the threads."""
 
 
+def caches_of(machine: CpuRowsParameters) -> Caches:
+    """What the choices of ``simsparse.packed`` need to know of a machine."""
+    return Caches(l1_bytes=int(machine.memory.l1_bytes), l2_bytes=int(machine.memory.l2_bytes))
+
+
 def cut_product(machine: CpuRowsParameters, product: Product, density: float, *, form: str) -> Cut:
     """Blocks, panels and shares as ``simsparse.packed`` chooses them for one of its tiled forms."""
-    isa, memory = machine.panel.isa, machine.memory
+    isa = machine.panel.isa
     blocking = blocking_of(
         form,
         k=product.k,
@@ -97,7 +102,7 @@ def cut_product(machine: CpuRowsParameters, product: Product, density: float, *,
         threads=product.threads,
         uses=0.0 if product.window else density * product.m,
         isa=isa,
-        caches=Caches(l1_bytes=int(memory.l1_bytes), l2_bytes=int(memory.l2_bytes)),
+        caches=caches_of(machine),
     )
     cut = panels(product.n, blocking.vectors, isa)
     return Cut(blocking=blocking, panels=cut, runs=product.threads // blocking.chunks)

@@ -196,9 +196,10 @@ class BlockVectorCosts:
 class DenseCosts:
     """A BLAS sgemm: cycles per (m, k) for 16, 8, 4, 2 and 1 columns, packed and not."""
 
-    several_threads: Literal["blas", "groups"]
-    """What multiplies several columns on several threads: ``groups`` of four full rows are what
-    ``simsparse.packed`` has there, at the costs of pattern-grouped rows."""
+    library: Literal["blas", "packed"]
+    """Whose dense kernels: a BLAS, or ``simsparse.packed`` beside one. That multiplies in groups of four full
+    rows, at the costs of pattern-grouped ones, on several threads and through windows, and sums convolutions
+    of few channels up directly."""
     launch_cycles: float
     thread_launch_cycles: float
     """Cycles that each further thread adds."""
@@ -222,6 +223,8 @@ class DenseCosts:
     vector_streams: Pair
     exposed: float
     """Of the arithmetic and the weights of one column, the part of the shorter that is not hidden."""
+    direct_few: float
+    """Cycles per multiply of 16 outputs of a dense convolution of few channels done directly."""
     direct_vector: float
     direct_strided: float
     direct_plane: float

@@ -24,6 +24,7 @@ from simsparse.measure.timing import Call, Timer, Timing
 from simsparse.packed import prepare_conv
 
 CONSTANTS = (
+    Constant(path="dense.direct_few", spread=0.3),
     Constant(path="dense.direct_vector", spread=0.7),
     Constant(path="dense.direct_strided", spread=0.5),
     Constant(path="dense.direct_plane", spread=1.0),
@@ -70,9 +71,9 @@ class ConvCase:
 
     @property
     def mask(self) -> NDArray[np.bool_]:
-        """Which weights (rows, k) are kept: all of a depthwise one, few of others, in fours for groups."""
+        """Which weights (rows, k) are kept: all for dense kernels, few for others, in fours for groups."""
         shape = self.layer.m, self.layer.k
-        if self.kernel == "depthwise":
+        if self.kernel in ("depthwise", "direct"):
             return np.ones(shape, np.bool_)
         tall = 4 if self.kernel == "grouped" else 1
         generator = np.random.default_rng([self.channels, self.rows, self.size])
@@ -96,6 +97,8 @@ def conv_cases() -> tuple[ConvCase, ...]:
     )
     return (
         *depthwise,
+        ConvCase(kernel="direct", channels=3, rows=32, size=112, window=7, stride=2, padding=3),
+        ConvCase(kernel="direct", channels=3, rows=32, size=112, stride=2),
         ConvCase(kernel="csr", channels=64, rows=64, size=56),
         ConvCase(kernel="grouped", channels=128, rows=128, size=28),
         ConvCase(kernel="csr", channels=256, rows=128, size=14),
@@ -127,6 +130,8 @@ def conv_work(machine: CpuRowsParameters, case: ConvCase) -> Work:
     product, mask = layer_product(case.layer), case.mask
     if case.kernel == "depthwise":
         return dense_work(machine, product, direct=True)
+    if case.kernel == "direct":
+        return dense_work(machine, product, few=True)
     return make_work(case.kernel, machine, product, WeightOperand(product.m, product.k, mask))
 
 

@@ -102,13 +102,13 @@ def _dense(isa: Isa, launch_cycles: float) -> DenseCosts:
     per_16 = 1.1 if isa != "plain" else 4.0
     columns = (per_16, 0.5 * per_16, 0.44 * per_16, 0.38 * per_16, 0.27 * per_16)
     return DenseCosts(
-        several_threads="blas" if isa == "plain" else "groups",
+        library="packed",
         launch_cycles=launch_cycles, thread_launch_cycles=2 * launch_cycles, one_thread_macs=ONE_THREAD_MACS,
         one_thread_vector_macs=ONE_THREAD_VECTOR_MACS, columns=columns, small_columns=columns,
         small_macs=1e6 if isa == "avx512" else 0.0, pack_weights=0.5, pack_inputs=0.8, outputs=0.45,
         small_outputs=0.5, small_row=3.7, vector_row=8.0, vector_input=4.0, streams=(0.6, 1.2),
         vector_streams=(1.3, 1.0), exposed=0.45,
-        direct_vector=2.5, direct_strided=2.0, direct_plane=60.0, direct_below_rows=4,
+        direct_few=1.2, direct_vector=2.5, direct_strided=2.0, direct_plane=60.0, direct_below_rows=4,
     )  # fmt: skip
 
 

@@ -7,36 +7,20 @@ import numpy as np
 from simsparse.formats.product import CompressedRows
 from simsparse.ir import ConvShape
 from simsparse.kernels.conv_direct import GROUP, direct_share
-from simsparse.kernels.simd import LANES, chosen_isa, width
+from simsparse.kernels.simd import chosen_isa, width
 from simsparse.packed.arrays import address, aligned
-from simsparse.packed.conv_depthwise import strip_of
 from simsparse.packed.conv_planes import Planes
+from simsparse.packed.conv_strip import fits_strip, strip_of
 from simsparse.packed.host import host_caches
 from simsparse.packed.panels import panels
 from simsparse.packed.tiled import VECTORS
-
-_MOST_LANES = 1.15
-"""Lanes of the vectors of an output row for each output."""
 
 
 def can_direct(weights: CompressedRows, conv: ConvShape) -> bool:
     """Whether no weight was removed, and the inputs of one output row fit in three quarters of L1."""
     m, k = weights.shape
-    if (
-        not m
-        or weights.columns.size != m * k
-        or k != conv.in_channels * conv.kernel_height * conv.kernel_width
-    ):
-        return False
-    strip = strip_of(conv, 0, least=1)
-    return 4 * conv.in_channels * strip.floats <= host_caches().l1_bytes * 3 // 4
-
-
-def pays_direct(conv: ConvShape) -> bool:
-    """Whether rows of outputs fill vectors, two or more. Tiles over whole planes waste none, but gather X."""
-    lanes = LANES[chosen_isa()]
-    vectors = -(-conv.out_width // lanes)
-    return vectors > 1 and vectors * lanes <= _MOST_LANES * conv.out_width
+    whole = m > 0 and weights.columns.size == m * k
+    return whole and k == conv.in_channels * conv.kernel_height * conv.kernel_width and fits_strip(conv)
 
 
 def pack_direct(weights: CompressedRows, conv: ConvShape, threads: int) -> Planes:

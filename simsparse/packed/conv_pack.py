@@ -14,6 +14,7 @@ from simsparse.formats.product import CompressedRows
 from simsparse.ir import ConvShape
 from simsparse.packed.choose import choose
 from simsparse.packed.conv_split import WithoutStride
+from simsparse.packed.conv_strip import pays_direct
 from simsparse.packed.conv_window import (
     Window,
     is_flat,
@@ -225,7 +226,7 @@ def pack_conv(
         pack = pack_flat if is_flat(conv) else pack_depthwise
         return "depthwise", pack(request.rows, conv, threads), ()
     if wanted in (None, "direct") and groups == 1:
-        from simsparse.packed.conv_direct import can_direct, pack_direct, pays_direct
+        from simsparse.packed.conv_direct import can_direct, pack_direct
 
         if can_direct(request.rows, conv) and (wanted == "direct" or pays_direct(conv)):
             return "direct", pack_direct(request.rows, conv, threads), ()

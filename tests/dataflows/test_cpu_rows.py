@@ -391,12 +391,24 @@ def test_windows_share_inputs_and_strides_take_a_pass() -> None:
 def test_dense_products_on_several_threads_may_be_groups_of_full_rows() -> None:
     task = make_task(gemm_layer("fc", 512, 512, 64))
     assert plan_layer(task).kernel.startswith("dense sgemm")
-    ours = with_cpu("dense", dataclasses.replace(EPYC, units=2), several_threads="groups")
+    ours = with_cpu("dense", dataclasses.replace(EPYC, units=2), library="packed")
     planned = plan_layer(dataclasses.replace(task, hardware=ours))
     assert planned.kernel == "groups of full rows, 2 threads"
     assert planned.macs_done == 512 * 512 * 64
     alone = dataclasses.replace(ours, units=1)
     assert plan_layer(dataclasses.replace(task, hardware=alone)).kernel.startswith("dense sgemm")
+
+
+def test_dense_convolutions_of_few_channels_may_be_summed_directly() -> None:
+    ours = with_cpu("dense", dataclasses.replace(EPYC, units=1), library="packed")
+    for channels, kernel in ((3, "direct convolution, 1 thread"), (512, "groups of full rows, 1 thread")):
+        conv = ConvShape(
+            batch=1, in_channels=channels, in_height=112, in_width=112, kernel_height=3, kernel_width=3,
+            out_height=112, out_width=112, padding=(1, 1, 1, 1),
+        )  # fmt: skip
+        layer = conv_layer("stem", conv, 64)
+        assert plan_layer(make_task(layer, machine=ours)).kernel == kernel
+        assert plan_layer(make_task(layer)).kernel.startswith("dense sgemm")
 
 
 def test_grouped_layers_run_as_products_side_by_side() -> None:

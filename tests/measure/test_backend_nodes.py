@@ -127,6 +127,7 @@ def test_operators_do_what_the_standard_says(tmp_path: Path, monkeypatch: pytest
                 failed[case.name] = reason
     assert len(ran) > 350
     unexpected = {name: reason for name, reason in failed.items() if name not in FAILS}
-    mended: Sequence[str] = [name for name in ran if name in FAILS and name not in failed]
+    certain = (name for name in ran if FAILS.get(name, _RANDOM) != _RANDOM)  # drawn numbers may agree
+    mended: Sequence[str] = [name for name in certain if name not in failed]
     assert not unexpected
     assert not mended

@@ -151,6 +151,7 @@ def test_threads_eviction_and_convolutions_are_found_beside_the_kernels() -> Non
         dense=dataclasses.replace(
             truth.dense,  # type: ignore[attr-defined]
             thread_launch_cycles=9e3,
+            direct_few=1.4,
             direct_vector=1.6,
             direct_strided=2.6,
             direct_plane=100.0,
@@ -217,6 +218,7 @@ def test_threads_eviction_and_convolutions_are_found_beside_the_kernels() -> Non
     assert found.vector_thread_launch_cycles == pytest.approx(25e3, rel=0.1)
     assert found.dense.thread_launch_cycles == pytest.approx(9e3, rel=0.1)
     assert found.memory.refill_cycles_per_byte == pytest.approx(0.2, rel=0.05)
+    assert found.dense.direct_few == pytest.approx(1.4, rel=0.05)
     assert found.dense.direct_vector == pytest.approx(1.6, rel=0.05)
     assert found.dense.direct_strided == pytest.approx(2.6, rel=0.05)
     assert found.dense.direct_plane == pytest.approx(100, rel=0.1)
@@ -250,11 +252,15 @@ def test_convolutions_run_as_layers_are_predicted(case: ConvCase) -> None:
     conv_call(case)()
     machine = dataclasses.replace(load_hardware("core-i9-7980xe"), units=1)
     cpu = cpu_of(machine)
+    if case.kernel == "direct":
+        cpu = dataclasses.replace(cpu, dense=dataclasses.replace(cpu.dense, library="packed"))
+        machine = dataclasses.replace(machine, dataflow=cpu)
     scale = Scale(clock_hz=machine.clock_hz, dram_bytes_per_s=machine.memory[0].bandwidth_bytes_per_s or 0)
     cycles = layer_cycles(conv_work(cpu, case), cpu, scale.memory(cpu, 1))
     alone_s = float(cycles[0]) / machine.clock_hz + machine.launch_s
     format_, mask = {
         "depthwise": ("dense", None),
+        "direct": ("dense", None),
         "csr": ("csr", case.mask),
         "grouped": ("bsr", case.mask),
     }[case.kernel]

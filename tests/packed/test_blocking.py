@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from simsparse.formats import encode
 from simsparse.packed import prepare
 from simsparse.packed.host import Caches
+from simsparse.packed.panels import panels
 from simsparse.packed.scratch import borrow, give_back
 from simsparse.packed.tiled import DEEP, TERMS, VECTORS, blocking_of, choose_blocking
 from tests.packed.product_cases import masks, weights
@@ -38,10 +39,9 @@ def test_blocks_are_even_and_their_tiles_fit_the_caches(form, cut):
     assert 1 <= blocking.k_block <= k
     assert blocking.k_block == k or blocking.k_block % 8 == 0
     assert cut["threads"] % blocking.chunks == 0
-    vectors = min(blocking.vectors, -(-cut["n"] // LANES[isa]))
-    tile = blocking.k_block * vectors * LANES[isa] * 4
-    # panels are even, so no wider than asked; eight rows more where K is cut at a multiple of eight
-    assert tile <= CACHES.l2_bytes // 4 + 8 * vectors * LANES[isa] * 4 or blocking.k_block <= 8
+    row_bytes = panels(cut["n"], blocking.vectors, isa).wide.floats * 4
+    # eight rows more where K is cut at a multiple of eight
+    assert blocking.k_block * row_bytes <= CACHES.l2_bytes // 4 + 8 * row_bytes or blocking.k_block <= 8
 
 
 @settings(max_examples=200, deadline=None)
