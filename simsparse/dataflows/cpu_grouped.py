@@ -7,6 +7,7 @@ are prepared like this where n is more than a few columns.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,17 +54,20 @@ def grouped_work(machine: CpuRowsParameters, product: Product, weights: WeightOp
 
 def full_visits(starts: IntArray, k: int, k_block: int) -> tuple[IntArray, FloatArray]:
     """``group_visits`` of weights without a zero."""
-    rows = np.diff(starts)
-    groups, odd = rows // GROUP_ROWS, rows % GROUP_ROWS
-    every = groups + (odd > 0)
     blocks, last = -(-k // k_block), k % k_block or k_block
     long = (blocks - 1) * (k_block > _LONG) + (last > _LONG)
-    counts = np.zeros((len(rows), GROUP_ROWS + 5), dtype=np.int64)
-    counts[:, GROUP_ROWS - 1] = groups * k
-    counts[np.arange(len(rows)), np.maximum(odd, 1) - 1] += k * (odd > 0)
-    others = (every * blocks, groups * blocks, every * blocks, every * long, np.maximum(every - 1, 0) * k)
-    counts[:, GROUP_ROWS:] = np.stack(others, axis=1)
-    return counts, np.zeros(len(rows))
+    counts = []
+    for first, end in itertools.pairwise(starts.tolist()):  # plain numbers: there are few chunks
+        groups, odd = divmod(end - first, GROUP_ROWS)
+        every = groups + (odd > 0)
+        by_rows = [0] * GROUP_ROWS
+        by_rows[-1] = groups * k
+        if odd:
+            by_rows[odd - 1] = k
+        counts.append(
+            (*by_rows, every * blocks, groups * blocks, every * blocks, every * long, max(every - 1, 0) * k)
+        )
+    return np.array(counts, np.int64).reshape(-1, GROUP_ROWS + 5), np.zeros(len(counts))
 
 
 def _core(machine: CpuRowsParameters, tiles: Tiles) -> FloatArray:

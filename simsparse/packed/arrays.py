@@ -73,10 +73,13 @@ def balanced_bounds(costs: NDArray[np.int64], parts: int, *, multiple: int = 1) 
     >>> balanced_bounds(np.array([1, 1, 1, 9]), 2).tolist()
     [0, 3, 4]
     """
-    running = np.concatenate(([0], np.cumsum(costs)))
+    running = np.zeros(costs.size + 1, np.int64)
+    np.cumsum(costs, out=running[1:])
     aims = running[-1] * np.arange(1, parts) / parts
-    after = np.searchsorted(running, aims)
-    after -= aims - running[np.maximum(after - 1, 0)] < running[after] - aims  # the nearer of two cuts
-    cuts = np.rint(after / multiple).astype(np.int64) * multiple
-    bounds = np.concatenate(([0], np.clip(cuts, 0, costs.size), [costs.size]))
-    return np.maximum.accumulate(bounds)
+    after = running.searchsorted(aims)
+    bounds = [0]
+    both = (running[np.maximum(after - 1, 0)].tolist(), running[after].tolist())
+    for cut, aim, low, high in zip(after.tolist(), aims.tolist(), *both, strict=True):
+        nearer = cut - (aim - low < high - aim)
+        bounds.append(max(bounds[-1], min(round(nearer / multiple) * multiple, costs.size)))
+    return np.array([*bounds, costs.size], np.int64)
