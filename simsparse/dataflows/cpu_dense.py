@@ -74,8 +74,9 @@ class DenseWork:
             of_others(size=outputs, written=True),
         )
         further = np.where(self.direct > 0, machine.thread_launch_cycles, costs.thread_launch_cycles)
-        launch = costs.launch_cycles + machine.memory.cold_call_cycles * self.cold_activations
-        launch = launch + self.more * further
+        loops = vector | (self.direct > 0)
+        launch = np.where(loops, costs.loop_launch_cycles, costs.launch_cycles)
+        launch = launch + machine.memory.cold_call_cycles * self.cold_activations + self.more * further
         refill = memory.refill_cycles(own - weights * self.cold_weights, self.evicted)
         serial = (launch + refill) * self.first
         core = self._cycles(machine)

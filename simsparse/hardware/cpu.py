@@ -201,6 +201,8 @@ class DenseCosts:
     rows, at the costs of pattern-grouped ones, on several threads and through windows, and sums convolutions
     of few channels up directly."""
     launch_cycles: float
+    loop_launch_cycles: float
+    """Cycles to start; the second where nothing is blocked: one column, convolutions summed up directly."""
     thread_launch_cycles: float
     """Cycles that each further thread adds."""
     one_thread_macs: float

@@ -78,7 +78,7 @@ def prior_parameters(isa: Isa, memory: CoreMemory, launch_cycles: Mapping[str, f
             launch_cycles=launch_cycles["gemv-bsr"], block=(2.4, 1.9, 1.5), group=15.0, input=0.7, narrow=0.1,
             weights=(0.8, 1.0), exposed=0.6,
         ),
-        dense=_dense(isa, launch_cycles["dense"]),
+        dense=_dense(isa, launch_cycles["dense"], launch_cycles["gemv-dense"]),
     )  # fmt: skip
 
 
@@ -98,12 +98,13 @@ def _panel(isa: Isa, launch_cycles: float) -> PanelCosts:
     )  # fmt: skip
 
 
-def _dense(isa: Isa, launch_cycles: float) -> DenseCosts:
+def _dense(isa: Isa, launch_cycles: float, loop_launch_cycles: float) -> DenseCosts:
     per_16 = 1.1 if isa != "plain" else 4.0
     columns = (per_16, 0.5 * per_16, 0.44 * per_16, 0.38 * per_16, 0.27 * per_16)
     return DenseCosts(
         library="packed",
-        launch_cycles=launch_cycles, thread_launch_cycles=2 * launch_cycles, one_thread_macs=ONE_THREAD_MACS,
+        launch_cycles=launch_cycles, loop_launch_cycles=loop_launch_cycles,
+        thread_launch_cycles=2 * launch_cycles, one_thread_macs=ONE_THREAD_MACS,
         one_thread_vector_macs=ONE_THREAD_VECTOR_MACS, columns=columns, small_columns=columns,
         small_macs=1e6 if isa == "avx512" else 0.0, pack_weights=0.5, pack_inputs=0.8, outputs=0.45,
         small_outputs=0.5, small_row=3.7, vector_row=8.0, vector_input=4.0, streams=(0.6, 1.2),
@@ -158,7 +159,7 @@ BY_KERNEL = {
     "gemv-nm": (*_vector("nm", "chunk"), *_of(0.6, "nm", "l2_input")),
     "gemv-bsr": _vector("block_vector", "block.0", "block.2"),
     "dense": (
-        *_of(0.2, "dense", "launch_cycles"),
+        *_of(0.2, "dense", "launch_cycles", "loop_launch_cycles"),
         *_of(0.3, "dense", *(f"columns.{place}" for place in range(5))),
         *_of(0.5, "dense", "pack_weights", "pack_inputs", "outputs", "vector_row"),
         *_of(0.7, "dense", "vector_input"),

@@ -399,6 +399,20 @@ def test_dense_products_on_several_threads_may_be_groups_of_full_rows() -> None:
     assert plan_layer(dataclasses.replace(task, hardware=alone)).kernel.startswith("dense sgemm")
 
 
+def test_loops_start_without_a_library() -> None:
+    slow = with_cpu("dense", launch_cycles=1e6)
+    loops = with_cpu("dense", loop_launch_cycles=1e6)
+    for layer, one, other in (
+        (gemm_layer("fc", 512, 512, 64), slow, loops),
+        (gemm_layer("fc", 512, 512, 1), loops, slow),
+        (convolution(64, 64, 64), loops, slow),
+    ):
+        usual = time_s(plan_layer(make_task(layer)), EPYC)
+        longer = time_s(plan_layer(make_task(layer, machine=one)), one)
+        assert longer - usual == pytest.approx(1e6 / EPYC.clock_hz, rel=1e-3)
+        assert time_s(plan_layer(make_task(layer, machine=other)), other) == usual
+
+
 def test_dense_convolutions_of_few_channels_may_be_summed_directly() -> None:
     ours = with_cpu("dense", dataclasses.replace(EPYC, units=1), library="packed")
     for channels, kernel in ((3, "direct convolution, 1 thread"), (512, "groups of full rows, 1 thread")):
