@@ -28,31 +28,40 @@ def max_pool(
     ``one`` and ``two`` are widths of so many vectors; x and y are dense.
 
     Limit. A row of outputs of a 3x3 window with stride 2 is three loads per vector of a row of x, then six
-    per vector of outputs: about 2.5 cycles for each 64 bytes of x, less than L3 takes.
+    per vector of outputs, most across two cache lines: 70 cycles for 112 columns on Zen 4. Measured: 110 to
+    125 from L1 and L2, 155 from L3.
     """
     planes, height, width = x.shape
-    across, step = (size[1], 4 * dilation[1]), 4 * x.shape[2]
-    room = max(y.shape[2] * stride[1], before[1] + width) + size[1] * dilation[1] + 2 * floats(two)
+    _, out_height, out_width = y.shape
+    across, deep = (size[1], 4 * dilation[1]), size[0] * dilation[0]
+    room = max(out_width * stride[1], before[1] + width) + size[1] * dilation[1] + 2 * floats(two)
     line, best = np.full(room, -np.inf, np.float32), np.empty(room, np.float32)
-    seen, target, end = address_of(line), address_of(y), address_of(y) + 4 * y.size
-    for row in range(planes * y.shape[1]):
-        plane, top = row // y.shape[1], row % y.shape[1] * stride[0] - before[0]
-        first = (max(-top, 0) + dilation[0] - 1) // dilation[0]
-        last = min((height - top + dilation[0] - 1) // dilation[0], size[0])
-        source = address_of(x) + (plane * height + top + first * dilation[0]) * step
-        _rows_maximum(one, two, source, step * dilation[0], last - first, width, seen + 4 * before[1])
-        if stride[1] == 1:
-            for j in range(0, y.shape[2], floats(one)):
-                _put(one, target + 4 * j, _shifts_maximum(one, seen + 4 * j, across), end)
-        elif stride[1] == 2:
-            for j in range(0, y.shape[2], floats(one)):
-                _put(one, target + 4 * j, evens(_shifts_maximum(two, seen + 8 * j, across)), end)
-        else:
-            for j in range(0, y.shape[2] * stride[1], floats(two)):
-                store(address_of(best) + 4 * j, _shifts_maximum(two, seen + 4 * j, across))
-            for j in range(y.shape[2]):
-                y[plane, row % y.shape[1], j] = best[j * stride[1]]
-        target += 4 * y.shape[2]
+    source, target, end = address_of(x), address_of(y), address_of(y) + 4 * y.size
+    seen = address_of(line)
+    for plane in range(planes):
+        for row in range(out_height):
+            top, first, last = row * stride[0] - before[0], 0, size[0]
+            if top < 0:
+                first = (dilation[0] - 1 - top) // dilation[0]
+            if top + deep > height:
+                last = min((height - top + dilation[0] - 1) // dilation[0], last)
+            begin = source + 4 * (top + first * dilation[0]) * width
+            _rows_maximum(
+                one, two, begin, 4 * dilation[0] * width, last - first, width, seen + 4 * before[1]
+            )
+            if stride[1] == 1:
+                for j in range(0, out_width, floats(one)):
+                    _put(one, target + 4 * j, _shifts_maximum(one, seen + 4 * j, across), end)
+            elif stride[1] == 2:
+                for j in range(0, out_width, floats(one)):
+                    _put(one, target + 4 * j, evens(_shifts_maximum(two, seen + 8 * j, across)), end)
+            else:
+                for j in range(0, out_width * stride[1], floats(two)):
+                    store(address_of(best) + 4 * j, _shifts_maximum(two, seen + 4 * j, across))
+                for j in range(out_width):
+                    y[plane, row, j] = best[j * stride[1]]
+            target += 4 * out_width
+        source += 4 * height * width
 
 
 @inner

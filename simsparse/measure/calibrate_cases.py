@@ -78,6 +78,8 @@ _THIN = (
     (3072, 384, 1), (384, 384, 1),
 )  # fmt: skip
 """Few columns with short rows or few of them: what a row, an input and a weight cost comes apart."""
+_SMALL = ((960, 512, 2), (448, 704, 3), (640, 384, 4), (256, 480, 8), (304, 208, 15), (128, 480, 16))
+"""As large as a BLAS still multiplies without packing: each remainder of columns beside what a call costs."""
 _DENSITIES = (0.03, 0.1, 0.3, 0.6, 0.85)
 
 
@@ -95,7 +97,7 @@ def designed_cases() -> Iterator[ProductCase]:
         density = _DENSITIES[turn % len(_DENSITIES)]
         turn += 1
         yield ProductCase(m=128, k=128, n=n, pattern=("random", "4x1")[turn % 2], density=density)
-    for m, k, n in _THIN:
+    for m, k, n in _THIN + _SMALL:
         density = _DENSITIES[turn % len(_DENSITIES)]
         yield ProductCase(m=m, k=k, n=n, pattern=("random", "4x1")[turn % 2], density=density)
         turn += 1

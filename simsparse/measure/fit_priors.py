@@ -101,11 +101,12 @@ def _panel(isa: Isa, launch_cycles: float) -> PanelCosts:
 def _dense(isa: Isa, launch_cycles: float, loop_launch_cycles: float) -> DenseCosts:
     per_16 = 1.1 if isa != "plain" else 4.0
     columns = (per_16, 0.5 * per_16, 0.44 * per_16, 0.38 * per_16, 0.27 * per_16)
+    small = (per_16, 0.56 * per_16, 0.28 * per_16, 0.2 * per_16, 0.14 * per_16)  # whose lanes are rows
     return DenseCosts(
         library="packed",
         launch_cycles=launch_cycles, loop_launch_cycles=loop_launch_cycles,
         thread_launch_cycles=2 * launch_cycles, one_thread_macs=ONE_THREAD_MACS,
-        one_thread_vector_macs=ONE_THREAD_VECTOR_MACS, columns=columns, small_columns=columns,
+        one_thread_vector_macs=ONE_THREAD_VECTOR_MACS, columns=columns, small_columns=small,
         small_macs=1e6 if isa == "avx512" else 0.0, pack_weights=0.5, pack_inputs=0.8, outputs=0.45,
         small_outputs=0.5, small_row=3.7, vector_row=8.0, vector_input=4.0, streams=(0.6, 1.2),
         vector_streams=(1.3, 1.0), exposed=0.45,
@@ -161,6 +162,7 @@ BY_KERNEL = {
     "dense": (
         *_of(0.2, "dense", "launch_cycles", "loop_launch_cycles"),
         *_of(0.3, "dense", *(f"columns.{place}" for place in range(5))),
+        *_of(0.3, "dense", *(f"small_columns.{place}" for place in range(5)), "small_outputs", "small_row"),
         *_of(0.5, "dense", "pack_weights", "pack_inputs", "outputs", "vector_row"),
         *_of(0.7, "dense", "vector_input"),
         *_of(0.2, "dense", "vector_streams.1"),

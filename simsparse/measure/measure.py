@@ -1,6 +1,7 @@
 """``measure``: a pruned network really run here, layer by layer, beside the best dense library at hand.
 
-The network and the dense library take turns, run by run, so that a slow spell of the machine meets both.
+The network and the dense library take turns, run by run, so that a slow spell of the machine meets both;
+each timed run follows one of the same engine, as in steady use.
 """
 
 from __future__ import annotations
@@ -163,7 +164,7 @@ def measure(
         )
         network.run(feeds, watch=lambda name, values: seen.add(source.layer_of(name), values))
         meter = find_meter()
-        ready = _go_on if threads == 1 else _wake
+        ready = _settle if threads == 1 else _wake
         times = _take_turns(network, baseline, feeds, repeat, meter, ready, progress)
         dense = _dense_layers(times, baseline, network, feeds, progress)
         if capture is not None:
@@ -210,12 +211,16 @@ def _blas_threads(threads: int) -> AbstractContextManager[Any]:
     return limits
 
 
-def _go_on(run: Callable[[], None]) -> None:
-    """Nobody else is at work."""
+def _settle(run: Callable[[], None]) -> None:
+    """A run that does not count: after it the caches hold what a run leaves there, as in a row of runs.
+
+    After a run of the other engine they would hold its weights.
+    """
+    run()
 
 
 def _wake(run: Callable[[], None]) -> None:
-    """Let the threads of the one before go to sleep, then wake one's own by a run that does not count.
+    """As ``_settle``, once the threads of the one before have gone to sleep.
 
     A system may put a thread that wakes on the core that woke it, and take some milliseconds to spread them.
     """
@@ -232,7 +237,7 @@ def _take_turns(
     ready: Callable[[Callable[[], None]], None],
     progress: Progress,
 ) -> _Times:
-    """Runs of both in turn, after one of each that does not count; ``ready`` prepares their threads."""
+    """Runs of both in turn; ``ready`` prepares each by a run that does not count."""
     times, clock = _Times(), time.perf_counter
 
     def ours() -> None:
@@ -241,8 +246,6 @@ def _take_turns(
     def dense() -> None:
         baseline.run(feeds)
 
-    ours()
-    dense()
     try:
         for done in range(repeat):
             progress("measuring", done, repeat)

@@ -9,7 +9,7 @@ from types import MappingProxyType
 import numpy as np
 
 from simsparse.measure.graph_products import same_padding
-from simsparse.measure.op import Array, Kind, Layout, Op, Setting
+from simsparse.measure.op import Array, Call, Kind, Layout, Op, Setting, bound_op
 
 Build = Callable[[Setting], Op | None]
 
@@ -18,21 +18,23 @@ def _max_pool(setting: Setting) -> Op | None:
     window = _window(setting)
     if window is None:
         return None
+    from simsparse.kernels.net_entry import bound
     from simsparse.kernels.net_pool import max_pool
     from simsparse.kernels.simd import width
 
     one, two = width(1), width(2)
 
-    def run(inputs: Sequence[Array], out: Array) -> None:
-        max_pool(one, two, _planes(inputs[0]), _planes(out), *window)
+    def bind(inputs: Sequence[Array], out: Array) -> Call:
+        return bound(max_pool, one, two, _planes(inputs[0]), _planes(out), *window)
 
-    return Op(kind=Kind.BUFFER, run=run, needs={0: Layout.ROWS})
+    return bound_op(bind, needs={0: Layout.ROWS})
 
 
 def _average_pool(setting: Setting) -> Op | None:
     window = _window(setting)
     if window is None or window[3] != (1, 1):
         return None
+    from simsparse.kernels.net_entry import bound
     from simsparse.kernels.net_pool import average_pool
 
     kernel, stride, pads, _ = window
@@ -40,10 +42,10 @@ def _average_pool(setting: Setting) -> Op | None:
     if with_pads and setting.node.attributes.get("ceil_mode", 0):
         return None  # windows that hang over the end count what is in the padded image only
 
-    def run(inputs: Sequence[Array], out: Array) -> None:
-        average_pool(_planes(inputs[0]), _planes(out), kernel, stride, pads, with_pads)
+    def bind(inputs: Sequence[Array], out: Array) -> Call:
+        return bound(average_pool, _planes(inputs[0]), _planes(out), kernel, stride, pads, with_pads)
 
-    return Op(kind=Kind.BUFFER, run=run, needs={0: Layout.ROWS})
+    return bound_op(bind, needs={0: Layout.ROWS})
 
 
 def _planes(images: Array) -> Array:
@@ -85,15 +87,16 @@ def _mean(setting: Setting) -> Op | None:
 
 def _means(over: tuple[int, ...]) -> Op:
     """Means of the last axes, of sizes ``over``."""
+    from simsparse.kernels.net_entry import bound
     from simsparse.kernels.net_pool import mean_rows
     from simsparse.kernels.simd import width
 
     two, size = width(2), math.prod(over)
 
-    def run(inputs: Sequence[Array], out: Array) -> None:
-        mean_rows(two, inputs[0].reshape(-1, size), out.reshape(-1))
+    def bind(inputs: Sequence[Array], out: Array) -> Call:
+        return bound(mean_rows, two, inputs[0].reshape(-1, size), out.reshape(-1))
 
-    return Op(kind=Kind.BUFFER, run=run, needs={0: Layout.ROWS})
+    return bound_op(bind, needs={0: Layout.ROWS})
 
 
 def _reduce(function: Callable[..., object]) -> Build:

@@ -15,7 +15,8 @@ from simsparse.packed.host import host_caches
 
 _LINE, _LEAD = LINE_BYTES // 4, LEAD // 4
 _TAPS = 9
-_FILLED = 0.9
+_FILLED = {"avx512": 0.85, "avx2": 0.9, "plain": 0.9}
+"""Least share of the lanes of a row's vectors that hold outputs, at stride 2."""
 
 
 def has_nine(weights: CompressedRows, conv: ConvShape) -> bool:
@@ -41,7 +42,7 @@ def pays_stream(conv: ConvShape) -> bool:
         and seen <= conv.in_width + 1
         and conv.out_height >= ROWS[conv.stride[0] - 1]
         and 4 * conv.in_height * conv.in_width >= host_caches().l1_bytes // 16
-        and (stride == 1 or filled >= _FILLED)
+        and (stride == 1 or (conv.out_width > lanes and filled >= _FILLED[chosen_isa()]))
     )
 
 

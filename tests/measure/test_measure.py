@@ -147,7 +147,7 @@ def _stop_at(number: int) -> Callable[..., None]:
     return run
 
 
-@pytest.mark.parametrize(("at", "runs"), [(4, 2), (2, 0), (0, 0)])
+@pytest.mark.parametrize(("at", "runs"), [(5, 2), (2, 0), (1, 0), (0, 0)])
 def test_an_interrupt_leaves_valid_json(
     small: Path,
     at: int,
