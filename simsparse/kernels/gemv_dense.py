@@ -1,7 +1,10 @@
 """Dense weights times one vector, finished on the way: bound by the one pass over the weights.
 
-Limit. Four rows share a vector of x: ten loads for eight FMAs and 256 bytes of weights, five cycles, which no
-cache beyond L1 keeps up with.
+Rows that leave x in L1 go one by one: a single stream through memory, which every prefetcher follows. Longer
+ones go four at a time, so that x passes once for four.
+
+Limit. A row by itself takes two loads for an FMA, so half of L1's bandwidth is left for weights: as much as
+L2 has. Four rows share a vector of x: ten loads for eight FMAs and 256 bytes of weights, five cycles.
 """
 
 from __future__ import annotations
@@ -12,18 +15,16 @@ import numpy as np
 
 from simsparse.kernels._jit import kernel
 from simsparse.kernels.simd_emit import inner
-from simsparse.kernels.simd_memory import load, load_first, prefetch
-from simsparse.kernels.simd_ops import floats, fma, total, zeros
+from simsparse.kernels.simd_memory import load, load_first
+from simsparse.kernels.simd_ops import add, floats, fma, total, zeros
 from simsparse.kernels.simd_scalar import peek_f32, poke_f32
 from simsparse.kernels.spmm_tile import RELU, RELU6
 
 GROUP = 4
 """Rows at a time."""
-SHORT_BYTES = 3072
-"""Up to here rows end before hardware foresees four of them side by side, so the weights to come are asked
-for: that takes 0.7 to 0.95 of the time, from L3 0.5 to 0.8. Rows from 4 KB on would only lose by it."""
-AHEAD_BYTES = 16384
-"""How far ahead; half of it does the same, an eighth takes 1.05 to 1.3 times as long."""
+ALONE_BYTES = 8192
+"""Rows up to here go one by one. Against four: from DRAM 0.6 to 0.9 of the time, from L3 0.85 to 1.05, from L2
+1 to 1.07; rows of 16 KB take 1 to 1.15 times as long, of 32 KB 1.4 to 1.6 (Zen 4, with AVX-512 and AVX2)."""
 
 
 @kernel
@@ -34,38 +35,56 @@ def dense_vector(
 
     All but the sizes are addresses, 0 for no bias or residual; ``w`` is a width of two vectors. No GELU.
     """
-    row, whole = 4 * k, k - k % floats(w)
-    for i in range(0, m - GROUP + 1, GROUP):
-        at = weights + i * row
-        ahead, a, b, c, d = at + AHEAD_BYTES, zeros(w), zeros(w), zeros(w), zeros(w)
-        for j in range(0, 4 * whole, 4 * floats(w)):
-            if row <= SHORT_BYTES:
-                for line in range(ahead, ahead + 16 * floats(w), 4 * floats(w)):
-                    prefetch(w, line)
-                ahead += 16 * floats(w)
-            v = load(w, x + j)
-            a = fma(load(w, at + j), v, a)
-            b = fma(load(w, at + row + j), v, b)
-            c = fma(load(w, at + 2 * row + j), v, c)
-            d = fma(load(w, at + 3 * row + j), v, d)
-        if whole < k:
-            left, j = k - whole, 4 * whole
-            v = load_first(w, x + j, left)
-            a = fma(load_first(w, at + j, left), v, a)
-            b = fma(load_first(w, at + row + j, left), v, b)
-            c = fma(load_first(w, at + 2 * row + j, left), v, c)
-            d = fma(load_first(w, at + 3 * row + j, left), v, d)
-        _put(i, total(a), y, bias, residual, activation)
-        _put(i + 1, total(b), y, bias, residual, activation)
-        _put(i + 2, total(c), y, bias, residual, activation)
-        _put(i + 3, total(d), y, bias, residual, activation)
-    for i in range(m - m % GROUP, m):
-        at, a = weights + i * row, zeros(w)
-        for j in range(0, 4 * whole, 4 * floats(w)):
-            a = fma(load(w, at + j), load(w, x + j), a)
-        if whole < k:
-            a = fma(load_first(w, at + 4 * whole, k - whole), load_first(w, x + 4 * whole, k - whole), a)
-        _put(i, total(a), y, bias, residual, activation)
+    row = 4 * k
+    alone = 0 if row > ALONE_BYTES else m
+    grouped = (m - alone) // GROUP * GROUP
+    for i in range(0, grouped, GROUP):
+        a, b, c, d = _four(w, weights + i * row, row, x)
+        _put(i, a, y, bias, residual, activation)
+        _put(i + 1, b, y, bias, residual, activation)
+        _put(i + 2, c, y, bias, residual, activation)
+        _put(i + 3, d, y, bias, residual, activation)
+    for i in range(grouped, m):
+        _put(i, _one(w, weights + i * row, row, x), y, bias, residual, activation)
+
+
+@inner
+def _one(w: Any, at: int, row: int, x: int) -> Any:
+    """The sum of one row of ``row`` bytes."""
+    step, a, b = 4 * floats(w), zeros(w), zeros(w)
+    pairs = row - row % (2 * step)
+    for j in range(0, pairs, 2 * step):
+        a = fma(load(w, at + j), load(w, x + j), a)
+        b = fma(load(w, at + j + step), load(w, x + j + step), b)
+    j = pairs
+    if row - j >= step:
+        a = fma(load(w, at + j), load(w, x + j), a)
+        j += step
+    if j < row:
+        left = (row - j) // 4
+        b = fma(load_first(w, at + j, left), load_first(w, x + j, left), b)
+    return total(add(a, b))
+
+
+@inner
+def _four(w: Any, at: int, row: int, x: int) -> Any:
+    """The sums of four rows."""
+    step, a, b, c, d = 4 * floats(w), zeros(w), zeros(w), zeros(w), zeros(w)
+    whole = row - row % step
+    for j in range(0, whole, step):
+        v = load(w, x + j)
+        a = fma(load(w, at + j), v, a)
+        b = fma(load(w, at + row + j), v, b)
+        c = fma(load(w, at + 2 * row + j), v, c)
+        d = fma(load(w, at + 3 * row + j), v, d)
+    if whole < row:
+        left, j = (row - whole) // 4, whole
+        v = load_first(w, x + j, left)
+        a = fma(load_first(w, at + j, left), v, a)
+        b = fma(load_first(w, at + row + j, left), v, b)
+        c = fma(load_first(w, at + 2 * row + j, left), v, c)
+        d = fma(load_first(w, at + 3 * row + j, left), v, d)
+    return total(a), total(b), total(c), total(d)
 
 
 @inner
