@@ -11,61 +11,43 @@ passes of one; the limits are the best of all. Try the file with ``benchmarks/pr
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import reduce
 from pathlib import Path
-from typing import Any
 
 if __package__ in (None, ""):  # started as a file: the folder above holds the packages
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
+from pydantic import TypeAdapter
 
 from simsparse.measure.calibrate import Calibration, fitted, model_before, operands
-from simsparse.measure.calibrate_cases import ProductCase, designed_cases
+from simsparse.measure.calibrate_cases import designed_cases
 from simsparse.measure.calibrate_collect import Collected, collect, combined
 from simsparse.measure.calibrate_file import write_machine
 from simsparse.measure.calibrate_fit import by_kernel
-from simsparse.measure.calibrate_limits import HostCpu, HostLimits, better_host
+from simsparse.measure.calibrate_limits import better_host
 from simsparse.measure.calibrate_timing import Sample
 from simsparse.measure.fit import get
 from simsparse.measure.fit_priors import BY_KERNEL, MEMORY
-from simsparse.measure.host_limits import Limits
-from simsparse.measure.timing import Timing
+
+_COLLECTED = TypeAdapter(Collected)
+_LISTS = ("samples", "together", "evicted", "convs", "narrow")
 
 
 def write(path: Path, collected: Collected) -> None:
     """Everything that was measured, as JSON."""
-    path.write_text(json.dumps(asdict(collected)))
+    path.write_bytes(_COLLECTED.dump_json(collected))
 
 
 def read(path: Path) -> Collected:
-    """What ``write`` wrote; cases that are designed no more are left out."""
-    found = json.loads(path.read_text())
-    cpu, limits = found["cpu"], found["limits"]
-    cpu["cache_bytes"] = {int(level): size for level, size in cpu["cache_bytes"].items()}
-    for part in ("one", "every"):
-        limits[part] = Limits(
-            **{name: tuple(v) if isinstance(v, list) else v for name, v in limits[part].items()}
-        )
-    known = set(designed_cases())
-    return Collected(
-        cpu=HostCpu(**cpu),
-        limits=HostLimits(**limits),
-        gate_s=found["gate_s"],
-        samples=[one for one in map(_sample, found["samples"]) if one.case in known],
-        together=[one for one in map(_sample, found["together"]) if one.case in known],
-        evicted=[one for one in map(_sample, found["evicted"]) if one.case in known],
-    )
-
-
-def _sample(found: dict[str, Any]) -> Sample:
-    case, timing = ProductCase(**found.pop("case")), Timing(**found.pop("timing"))
-    return Sample(case=case, timing=timing, **found)
+    """What ``write`` wrote; products that are designed no more are left out."""
+    found, known = _COLLECTED.validate_json(path.read_bytes()), set(designed_cases())
+    kept = {name: [one for one in getattr(found, name) if one.case in known] for name in _LISTS[:3]}
+    return replace(found, **kept)
 
 
 def fit(paths: Sequence[Path], output: Path | None, *, verbose: bool) -> None:
@@ -74,9 +56,7 @@ def fit(paths: Sequence[Path], output: Path | None, *, verbose: bool) -> None:
     every = replace(
         first,
         limits=reduce(better_host, (one.limits for one in (first, *others))),
-        samples=[sample for one in (first, *others) for sample in one.samples],
-        together=[sample for one in (first, *others) for sample in one.together],
-        evicted=[sample for one in (first, *others) for sample in one.evicted],
+        **{name: [sample for one in (first, *others) for sample in getattr(one, name)] for name in _LISTS},
     )
     start = time.perf_counter()
     done = fitted(every)

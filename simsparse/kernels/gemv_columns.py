@@ -15,13 +15,19 @@ def copy_vectors(bits: NDArray[np.uint32], scratch: NDArray[np.uint32], stride: 
     """Rows of ``bits`` (k, n) to flat (n, stride), zero beyond k; True if one of them is NaN or Inf."""
     k, n = bits.shape
     special = np.uint32(0)
-    for j in range(n):
+    if n == 1:  # a loop over vectors, where that is known: a fifth of the time
         for i in range(k):
-            value = bits[i, j]
-            scratch[j * stride + i] = value
+            value = bits[i, 0]
+            scratch[i] = value
             special |= np.uint32((value & _EXPONENT) == _EXPONENT)
-        for i in range(k, stride):
-            scratch[j * stride + i] = 0
+        scratch[k:stride] = 0
+    else:
+        for j in range(n):
+            for i in range(k):
+                value = bits[i, j]
+                scratch[j * stride + i] = value
+                special |= np.uint32((value & _EXPONENT) == _EXPONENT)
+            scratch[j * stride + k : (j + 1) * stride] = 0
     return bool(special != 0)
 
 
