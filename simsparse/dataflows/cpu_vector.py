@@ -140,6 +140,7 @@ class BlockVectorWork(VectorWork):
         """What each thread's rows cost."""
         costs = machine.block_vector
         block = np.select([self.height == tall for tall in HEIGHTS], costs.block) + costs.narrow * self.narrow
+        block = block + self.far(machine) * costs.l2_input
         core = self.n * (self.steps * block + self.groups * costs.group)
         return self.streamed(machine, memory, core, costs)
 

@@ -187,6 +187,8 @@ class BlockVectorCosts:
     group: float
     """Per row of blocks and column."""
     input: float
+    l2_input: float
+    """Extra cycles per block and column whose input the L1 does not hold."""
     narrow: float
     weights: Pair
     exposed: float

@@ -6,8 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simsparse.kernels._jit import kernel
-
-_EXPONENT = np.uint32(0x7F800000)
+from simsparse.kernels.finite import EXPONENT
 
 
 @kernel
@@ -19,14 +18,14 @@ def copy_vectors(bits: NDArray[np.uint32], scratch: NDArray[np.uint32], stride: 
         for i in range(k):
             value = bits[i, 0]
             scratch[i] = value
-            special |= np.uint32((value & _EXPONENT) == _EXPONENT)
+            special |= np.uint32((value & EXPONENT) == EXPONENT)
         scratch[k:stride] = 0
     else:
         for j in range(n):
             for i in range(k):
                 value = bits[i, j]
                 scratch[j * stride + i] = value
-                special |= np.uint32((value & _EXPONENT) == _EXPONENT)
+                special |= np.uint32((value & EXPONENT) == EXPONENT)
             scratch[j * stride + k : (j + 1) * stride] = 0
     return bool(special != 0)
 

@@ -64,8 +64,10 @@ class Dense:
         if rows is None:
             return product
 
+        finite = _finite(x)
+
         def multiply() -> None:
-            if np.isfinite(x).all():
+            if finite():
                 product()
             else:
                 y[...] = multiply_rows(rows, x)
@@ -126,6 +128,23 @@ def _grouped(weights: Floats, request: Request) -> Tiled:
         shape=weights.shape,
     )
     return pack_tiled("grouped", full, weights.reshape(-1), blocking, request.threads)
+
+
+def _finite(x: Floats) -> Callable[[], bool]:
+    """Whether x is finite, asked in each call."""
+    if not x.flags.forc:
+        return lambda: bool(np.isfinite(x).all())
+    flat = (x if x.flags.c_contiguous else x.T).reshape(-1)
+    return functools.partial(_all_finite(), flat.view(np.uint32))
+
+
+@functools.cache
+def _all_finite() -> Callable[..., bool]:
+    from simsparse.kernels.finite import all_finite
+
+    dispatcher: Any = all_finite
+    entry: Callable[..., bool] = dispatcher.compile((numba.types.uint32[::1],))
+    return entry
 
 
 @functools.cache
