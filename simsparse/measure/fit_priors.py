@@ -63,19 +63,19 @@ def prior_parameters(isa: Isa, memory: CoreMemory, launch_cycles: Mapping[str, f
             l2_vector=0.3,
         ),
         gather=GatherCosts(
-            launch_cycles=launch_cycles["gemv-csr"], step=6.5, wide_step=10.0, group=12.0, input=0.7,
+            launch_cycles=launch_cycles["gemv-csr"], step=6.5, wide_step=10.0, group=12.0, input=0.4,
             l2_input=0.35, narrow=0.4, weights=(0.45, 0.95), exposed=0.2,
         ),
         bitmask=ExpandCosts(
-            launch_cycles=launch_cycles["gemv-bitmask"], chunk=10.5, group=20.0, input=0.7,
+            launch_cycles=launch_cycles["gemv-bitmask"], chunk=10.5, group=20.0, input=0.4,
             l2_input=1.0, narrow=1.5, weights=(0.45, 0.95), exposed=0.25,
         ),
         nm=ExpandCosts(
-            launch_cycles=launch_cycles["gemv-nm"], chunk=17.0, group=20.0, input=0.7,
+            launch_cycles=launch_cycles["gemv-nm"], chunk=17.0, group=20.0, input=0.4,
             l2_input=1.0, narrow=4.0, weights=(0.45, 0.95), exposed=0.25,
         ),
         block_vector=BlockVectorCosts(
-            launch_cycles=launch_cycles["gemv-bsr"], block=(2.4, 1.9, 1.5), group=15.0, input=0.7, l2_input=0.6,
+            launch_cycles=launch_cycles["gemv-bsr"], block=(2.4, 1.9, 1.5), group=15.0, input=0.4, l2_input=0.6,
             narrow=0.1, weights=(0.8, 1.0), exposed=0.6,
         ),
         dense=_dense(isa, launch_cycles["dense"], launch_cycles["gemv-dense"]),
@@ -108,7 +108,7 @@ def _dense(isa: Isa, launch_cycles: float, loop_launch_cycles: float) -> DenseCo
         thread_launch_cycles=2 * launch_cycles, one_thread_macs=ONE_THREAD_MACS,
         one_thread_vector_macs=ONE_THREAD_VECTOR_MACS, columns=columns, small_columns=small,
         small_macs=1e6 if isa == "avx512" else 0.0, pack_weights=0.5, pack_inputs=0.8, outputs=0.45,
-        small_outputs=0.5, small_row=3.7, vector_row=8.0, vector_input=4.0, streams=(0.6, 1.2),
+        small_outputs=0.5, small_row=3.7, vector_row=8.0, vector_input=0.5, streams=(0.6, 1.2),
         vector_streams=(1.3, 1.0), exposed=0.45,
         direct_few=1.2, direct_vector=2.5, direct_strided=2.0, direct_plane=60.0, direct_below_rows=4,
     )  # fmt: skip
@@ -135,7 +135,8 @@ _PANEL = (
 def _vector(part: str, *inner: str) -> tuple[Constant, ...]:
     return (
         *_of(0.2, part, "launch_cycles"),
-        *_of(0.25, part, *inner, "group", "input"),
+        *_of(0.25, part, *inner, "group"),
+        *_of(0.5, part, "input"),
         *_of(0.2, part, "weights.1"),
         *_of(0.6, part, "weights.0", "exposed"),
     )
