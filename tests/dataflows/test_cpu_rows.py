@@ -350,7 +350,7 @@ def test_narrow_types_speed_up_dense_products_and_shrink_sparse_streams() -> Non
     sparse = [time_s(plan_layer(make_task(layer, "csr", mask, dtype=d))) for d in ("fp32", "bf16", "int8")]
     assert 1.5 < dense[0] / dense[1] <= 2.0
     assert 2.0 < dense[0] / dense[2] <= 4.0
-    assert 1.0 < sparse[0] / sparse[2] < 1.5
+    assert 1.0 < sparse[0] / sparse[2] < 2.0  # bytes only: the arithmetic stays fp32
 
 
 def convolution(channels: int, filters: int, groups: int) -> Layer:
@@ -400,8 +400,9 @@ def test_dense_products_on_several_threads_may_be_groups_of_full_rows() -> None:
 
 
 def test_loops_start_without_a_library() -> None:
-    slow = with_cpu("dense", launch_cycles=1e6)
-    loops = with_cpu("dense", loop_launch_cycles=1e6)
+    dense = cpu(EPYC).dense
+    slow = with_cpu("dense", launch_cycles=dense.launch_cycles + 1e6)
+    loops = with_cpu("dense", loop_launch_cycles=dense.loop_launch_cycles + 1e6)
     for layer, one, other in (
         (gemm_layer("fc", 512, 512, 64), slow, loops),
         (gemm_layer("fc", 512, 512, 1), loops, slow),
