@@ -414,6 +414,18 @@ def test_loops_start_without_a_library() -> None:
         assert time_s(plan_layer(make_task(layer, machine=other)), other) == usual
 
 
+def test_small_dense_products_take_the_rest_of_a_vector_under_one_mask() -> None:
+    ours = with_cpu("dense", one_core(), launch_cycles=0.0, small_outputs=0.0, streams=(0.0, 0.0))
+
+    def seconds(n: int) -> float:
+        return time_s(plan_layer(make_task(gemm_layer("fc", 128, 128, n), machine=ours)), ours)
+
+    assert [seconds(n) for n in range(9, 16)] == [pytest.approx(seconds(16), rel=0.03)] * 7
+    assert [seconds(n) for n in range(25, 32)] == [pytest.approx(seconds(32), rel=0.03)] * 7
+    assert 1.1 * seconds(8) < seconds(9)
+    assert 1.1 * seconds(16) < seconds(17) < seconds(24)
+
+
 def test_dense_convolutions_of_few_channels_may_be_summed_directly() -> None:
     ours = with_cpu("dense", dataclasses.replace(EPYC, units=1), library="packed")
     for channels, kernel in ((3, "direct convolution, 1 thread"), (512, "groups of full rows, 1 thread")):

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import hypothesis.extra.numpy as hnp
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from simsparse.formats import encode
+from simsparse.kernels.finite import all_finite
 from simsparse.packed import prepare
 from simsparse.packed.dense import ONE_THREAD_MACS, ONE_THREAD_VECTOR_MACS, Dense, blas_threads
 from simsparse.packed.preparation import threads_here
@@ -54,6 +58,35 @@ def test_nan_and_inf_reach_exactly_the_rows_that_store_their_column(n):
     found, expected = packed_dense(w, mask, n) @ x, product(w, mask, x)
     for special in (np.isnan, np.isposinf, np.isneginf):
         assert np.array_equal(special(found), special(expected))
+
+
+@given(
+    numbers=hnp.arrays(np.float32, st.integers(0, 70), elements=st.floats(width=32)),
+    place=st.integers(0, 69),
+    special=st.sampled_from([np.nan, -np.nan, np.inf, -np.inf, np.finfo(np.float32).max, -0.0, 1e-45]),
+)
+def test_bits_tell_what_is_finite(numbers, place, special):
+    if place < numbers.size:
+        numbers[place] = special
+    assert all_finite(numbers.view(np.uint32)) == np.isfinite(numbers).all()
+
+
+@pytest.mark.parametrize("order", ["rows", "columns", "every second"])
+@pytest.mark.parametrize("special", [np.nan, np.inf])
+def test_inputs_in_any_order_are_asked(order, special):
+    m, k, n = 40, 50, 12
+    mask = masks(m, k)["half"]
+    w, x = weights(mask), inputs(k, 2 * n)
+    laid_out = {"rows": x[:, :n].copy(), "columns": np.asfortranarray(x[:, :n]), "every second": x[:, ::2]}[
+        order
+    ]
+    packed = prepare(encode(w, "csr", mask), n, kernel="dense")
+    for place in (None, (0, 0), (31, 7), (k - 1, n - 1)):
+        if place:
+            laid_out[place] = special
+        found, expected = packed.multiply(laid_out), product(w, mask, laid_out)
+        assert np.array_equal(np.isnan(found), np.isnan(expected))
+        assert np.array_equal(np.isinf(found), np.isinf(expected))
 
 
 @pytest.mark.skipif(threads_here(2)[0] < 2, reason="one processor: BLAS multiplies on its own thread")
