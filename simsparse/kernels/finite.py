@@ -13,7 +13,7 @@ EXPONENT = np.uint32(0x7F800000)
 
 @kernel
 def all_finite(bits: NDArray[np.uint32]) -> bool:
-    """Whether none of these float32 is NaN or Inf: up to some thousand a tenth of ``np.isfinite(x).all()``."""
+    """Whether none of these float32 is NaN or Inf; of a thousand in a tenth of ``np.isfinite(x).all()``."""
     special = np.uint32(0)
     for i in range(bits.size):
         special |= np.uint32((bits[i] & EXPONENT) == EXPONENT)

@@ -46,9 +46,7 @@ def max_pool(
             if top + deep > height:
                 last = min((height - top + dilation[0] - 1) // dilation[0], last)
             begin = source + 4 * (top + first * dilation[0]) * width
-            _rows_maximum(
-                one, two, begin, 4 * dilation[0] * width, last - first, width, seen + 4 * before[1]
-            )
+            _rows_maximum(one, two, begin, 4 * dilation[0] * width, last - first, width, seen + 4 * before[1])
             if stride[1] == 1:
                 for j in range(0, out_width, floats(one)):
                     _put(one, target + 4 * j, _shifts_maximum(one, seen + 4 * j, across), end)

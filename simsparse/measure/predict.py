@@ -3,9 +3,10 @@
 >>> from simsparse.load.catalog import load_hardware
 >>> machine = load_hardware("epyc-9654")
 >>> product = Product(m=64, k=64, n=64)
->>> times = predict_kernels(machine, product, WeightOperand(64, 64), ("csr", "dense"))
+>>> weights = WeightOperand(64, 64, np.eye(64, dtype=np.bool_))
+>>> times = predict_kernels(machine, product, weights, ("csr", "dense"))
 >>> fastest(times)
-'dense'
+'csr'
 """
 
 from __future__ import annotations

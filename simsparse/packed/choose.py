@@ -29,7 +29,7 @@ from simsparse.packed.spmm_cost import spmm_seconds
 WIDEST = 4
 _SHARED_FROM = 0.5
 _GROUPS_FROM = {True: 0.5, False: 0.28}
-"""Density from which on random weights run in groups of rows on 32 registers, by whether X is one vector wide.
+"""Density from which on random weights run in groups on 32 registers, by whether X is one vector wide.
 
 With one vector a group's row has one sum, which waits for itself. Measured on Zen 4, 256² to 4096x1024.
 """

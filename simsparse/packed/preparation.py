@@ -91,7 +91,8 @@ class Packed:
         ):
             y = np.empty(shape, dtype)
         if shape[1]:
-            call = self.ready.bind(_by_rows(columns), y, self.bias, _by_rows(beside), ACTIVATIONS[self.activation])
+            operands = (_by_rows(columns), y, self.bias, _by_rows(beside))
+            call = self.ready.bind(*operands, ACTIVATIONS[self.activation])
             with np.errstate(all="ignore"):  # NaN and Inf are answers; some BLAS would also warn of them
                 call()
         if y is not target:
