@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from simsparse.dataflows.cpu_memory import Memory, tile_hits
-from simsparse.dataflows.cpu_tiles import Tiles, cut_product, make_tiles, tiles_cost
+from simsparse.dataflows.cpu_memory import Memory
+from simsparse.dataflows.cpu_tiles import Tiles, beyond_l1, cut_product, make_tiles, tiles_cost
 from simsparse.dataflows.cpu_work import Cost, Product
 from simsparse.dataflows.task import WeightOperand
 from simsparse.hardware import CpuRowsParameters
@@ -25,7 +25,7 @@ class CsrWork(Tiles):
 
     def cost(self, machine: CpuRowsParameters, memory: Memory) -> Cost:
         """What one panel of each piece costs."""
-        core = _core(machine, self)
+        core = _core(machine, memory, self)
         return tiles_cost(machine, memory, self, core, machine.csr.output_factor)
 
 
@@ -38,22 +38,17 @@ def csr_work(machine: CpuRowsParameters, product: Product, weights: WeightOperan
     return make_tiles(CsrWork, machine, product, cut, starts, counts, stream, counts[:, 1])
 
 
-def _core(machine: CpuRowsParameters, tiles: Tiles) -> FloatArray:
+def _core(machine: CpuRowsParameters, memory: Memory, tiles: Tiles) -> FloatArray:
     costs, u = machine.csr, tiles.vectors
     nnz, visits, odd, of_four, changes, overlap, long, longer, longest = tiles.counts.T
     per_weight = np.array(costs.per_weight)[np.minimum(u, len(costs.per_weight)) - 1]
     # few vectors need several sums to hide the FMA latency: four up to 2, two up to 4; those leave remainders
     left = np.where(u <= 2, of_four, np.where(u <= 4, odd, 0.0))
     over = np.where(u <= 2, longest, np.where(u <= 4, longer, long))
-    tile = tiles.block * u * tiles.lanes * 4
-    hits = tile_hits(
-        machine.memory.l1_usable_bytes,
-        tile,
-        nnz / np.maximum(visits, 1) / tiles.block,
-        overlap / np.maximum(nnz, 1),
-    )
+    used, again = nnz / np.maximum(visits, 1) / tiles.block, overlap / np.maximum(nnz, 1)
+    missed, sent = beyond_l1(machine, memory, tiles, used, again)
     cycles: FloatArray = (
-        nnz * (per_weight + u * (1 - hits) * costs.l2_vector)
+        nnz * (np.maximum(per_weight, sent) + missed * costs.l2_vector)
         + visits * (costs.row + costs.row_vector * u)
         + left * costs.remainder
         + changes * costs.mispredict

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from simsparse.dataflows.cpu_memory import Memory, tile_hits, unpredicted
-from simsparse.dataflows.cpu_tiles import Tiles, cut_product, make_tiles, tiles_cost
+from simsparse.dataflows.cpu_memory import Memory, unpredicted
+from simsparse.dataflows.cpu_tiles import Tiles, beyond_l1, cut_product, make_tiles, tiles_cost
 from simsparse.dataflows.cpu_work import Cost, Product
 from simsparse.dataflows.task import WeightOperand
 from simsparse.hardware import CpuRowsParameters
@@ -33,7 +33,7 @@ class GroupedWork(Tiles):
 
     def cost(self, machine: CpuRowsParameters, memory: Memory) -> Cost:
         """What one panel of each piece costs."""
-        return tiles_cost(machine, memory, self, _core(machine, self), 1.0)
+        return tiles_cost(machine, memory, self, _core(machine, memory, self), 1.0)
 
 
 def grouped_work(machine: CpuRowsParameters, product: Product, weights: WeightOperand) -> GroupedWork:
@@ -70,19 +70,15 @@ def full_visits(starts: IntArray, k: int, k_block: int) -> tuple[IntArray, Float
     return np.array(counts, np.int64).reshape(-1, GROUP_ROWS + 5), np.zeros(len(counts))
 
 
-def _core(machine: CpuRowsParameters, tiles: Tiles) -> FloatArray:
+def _core(machine: CpuRowsParameters, memory: Memory, tiles: Tiles) -> FloatArray:
     costs, u = machine.grouped, tiles.vectors
     visits, plain, segments, long, overlap, surprise = tiles.counts[:, GROUP_ROWS:].T
     by_rows = tiles.counts[:, :GROUP_ROWS].T
     columns = by_rows.sum(axis=0)
-    hits = tile_hits(
-        machine.memory.l1_usable_bytes,
-        tiles.block * u * tiles.lanes * 4,
-        columns / np.maximum(visits, 1) / tiles.block,
-        overlap / np.maximum(columns, 1),
-    )
+    used, again = columns / np.maximum(visits, 1) / tiles.block, overlap / np.maximum(columns, 1)
+    missed, sent = beyond_l1(machine, memory, tiles, used, again)
     cycles: FloatArray = (
-        columns * u * (1 - hits) * costs.l2_vector
+        columns * missed * costs.l2_vector
         + (visits - plain) * costs.group
         + plain * costs.plain_group
         + visits * GROUP_ROWS * costs.group_vector * u
@@ -92,5 +88,6 @@ def _core(machine: CpuRowsParameters, tiles: Tiles) -> FloatArray:
     )
     for rows in range(1, GROUP_ROWS + 1):
         fed = costs.load * u + costs.row_weight * rows + costs.column
-        cycles += by_rows[rows - 1] * np.maximum(np.maximum(costs.fma * u * rows, fed), costs.latency)
+        arithmetic = np.maximum(costs.fma * u * rows, fed)
+        cycles += by_rows[rows - 1] * np.maximum(arithmetic, np.maximum(costs.latency, sent))
     return cycles

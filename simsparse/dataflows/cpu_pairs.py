@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from simsparse.dataflows.cpu_memory import Memory, tile_hits
-from simsparse.dataflows.cpu_tiles import Tiles, cut_product, make_tiles, tiles_cost
+from simsparse.dataflows.cpu_memory import Memory
+from simsparse.dataflows.cpu_tiles import Tiles, beyond_l1, cut_product, make_tiles, tiles_cost
 from simsparse.dataflows.cpu_work import Cost, Product
 from simsparse.dataflows.task import BoolArray, WeightOperand
 from simsparse.hardware import CpuRowsParameters
@@ -31,7 +31,7 @@ class PairsWork(Tiles):
 
     def cost(self, machine: CpuRowsParameters, memory: Memory) -> Cost:
         """What one panel of each piece costs."""
-        return tiles_cost(machine, memory, self, _core(machine, self), machine.csr.output_factor)
+        return tiles_cost(machine, memory, self, _core(machine, memory, self), machine.csr.output_factor)
 
 
 def pairs_work(machine: CpuRowsParameters, product: Product, weights: WeightOperand) -> PairsWork:
@@ -78,21 +78,20 @@ def _counted(lengths: IntArray, bounds: IntArray) -> IntArray:
     return out
 
 
-def _core(machine: CpuRowsParameters, tiles: Tiles) -> FloatArray:
+def _core(machine: CpuRowsParameters, memory: Memory, tiles: Tiles) -> FloatArray:
     both, alone, u = machine.grouped, machine.csr, tiles.vectors
     shared, single, left, visits, changes = tiles.counts.T
     columns = shared + single
-    tile = tiles.block * u * tiles.lanes * 4
     used = columns / np.maximum(visits, 1) / tiles.block
-    hits = tile_hits(machine.memory.l1_usable_bytes, tile, used, used)
+    missed, sent = beyond_l1(machine, memory, tiles, used, used)
     fed = both.load * u + 2 * both.row_weight + both.column
-    per_shared = np.maximum(np.maximum(2 * both.fma * u, fed), both.latency)
+    per_shared = np.maximum(np.maximum(2 * both.fma * u, fed), np.maximum(both.latency, sent))
     wide = np.minimum(u, len(alone.per_weight)) - 1
     cycles: FloatArray = (
         shared * per_shared
-        + single * np.maximum(np.array(alone.per_weight)[wide], both.latency / 2)
+        + single * np.maximum(np.array(alone.per_weight)[wide], np.maximum(both.latency / 2, sent))
         + left * both.latency / 2
-        + columns * u * (1 - hits) * alone.l2_vector
+        + columns * missed * alone.l2_vector
         + 2 * visits * (alone.row + alone.row_vector * u)
         + changes * alone.mispredict
     )

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from simsparse.dataflows.cpu_memory import Memory, Stream
+from simsparse.dataflows.cpu_memory import Memory, Stream, tile_hits
 from simsparse.dataflows.cpu_work import Cost, Product, overlapped
 from simsparse.hardware import CpuRowsParameters
 from simsparse.kernels.simd import LANES
@@ -192,6 +192,19 @@ def _parts(
         (int(ends_narrow), whole.narrow.count, True),
     )
     return [part for part in parts if part[0]]
+
+
+def beyond_l1(
+    machine: CpuRowsParameters, memory: Memory, tiles: Tiles, used: FloatArray, overlap: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Vectors of a row of the tile that the L1 lacks, and the cycles in which the cache behind sends them.
+
+    ``used`` and ``overlap`` are those of ``tile_hits``. Arithmetic hides the way to that cache, not its
+    bandwidth: a row of the tile that feeds one weight may well wait for it, one that feeds four does not.
+    """
+    size = tiles.block * tiles.vectors * tiles.lanes * 4
+    vectors = tiles.vectors * (1 - tile_hits(machine.memory.l1_usable_bytes, size, used, overlap))
+    return vectors, vectors * tiles.lanes * 4 * memory.cycles_per_byte(size)
 
 
 def tiles_cost(

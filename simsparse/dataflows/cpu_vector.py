@@ -18,7 +18,9 @@ from simsparse.dataflows.tiling import ceil_div
 from simsparse.hardware import CpuRowsParameters
 from simsparse.hardware.cpu import BlockVectorCosts, ExpandCosts, GatherCosts
 from simsparse.kernels.count_mask import row_counts
+from simsparse.kernels.gemv_bsr import block_passes
 from simsparse.kernels.gemv_simd import PICKS
+from simsparse.kernels.simd_memory import LINE_BYTES
 from simsparse.packed.gemv_bsr import HEIGHTS, fitting_height
 from simsparse.packed.gemv_csr import index_dtype
 from simsparse.packed.gemv_layout import fair_bounds
@@ -140,9 +142,19 @@ class BlockVectorWork(VectorWork):
         """What each thread's rows cost."""
         costs = machine.block_vector
         block = np.select([self.height == tall for tall in HEIGHTS], costs.block) + costs.narrow * self.narrow
-        block = block + self.far(machine) * costs.l2_input
-        core = self.n * (self.steps * block + self.groups * costs.group)
+        passes, columns = block_passes(self.n)
+        meet = passes * block + (columns - passes) * costs.further
+        lines = self.n * self.far(machine) * self._lines() * costs.l2_input
+        core = self.steps * meet + lines + passes * self.groups * costs.group
         return self.streamed(machine, memory, core, costs)
+
+    def _lines(self) -> FloatArray:
+        """Lines of a column of X that the block rows use."""
+        floats = LINE_BYTES // 4
+        k = self.x_bytes / (4 * self.n)
+        used = np.minimum(1.0, self.steps / np.maximum(1.0, self.groups * k))
+        lines: FloatArray = self.groups * k / floats * (1 - (1 - used) ** floats)
+        return lines
 
 
 def gather_work(product: Product, weights: WeightOperand) -> GatherWork:

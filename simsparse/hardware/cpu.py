@@ -183,12 +183,14 @@ class BlockVectorCosts:
 
     launch_cycles: float
     block: Triple
-    """Cycles per block of 16, 8 and 4 rows and column."""
+    """Cycles per block of 16, 8 and 4 rows."""
+    further: float
+    """Cycles of each column after the first that a block meets in the same pass."""
     group: float
-    """Per row of blocks and column."""
+    """Per row of blocks and pass."""
     input: float
     l2_input: float
-    """Extra cycles per block and column whose input the L1 does not hold."""
+    """Extra cycles per row of blocks and cache line of inputs that the L1 does not hold."""
     narrow: float
     weights: Pair
     exposed: float

@@ -1,20 +1,37 @@
 """Blocks of 4, 8 or 16 output rows times vectors: one value of ``x``, splat, meets a whole block column.
 
-Limit: the bytes. A 16x1 block is two loads of weights and one splat, 1.5 cycles for 16 multiplications.
+Limit: the bytes. A 16x1 block is two loads of weights and one splat, 1.5 cycles for 16 multiplications. Four
+vectors share the loads of a block: as long as its multiplications take.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from simsparse.kernels._jit import kernel
 from simsparse.kernels.gemv_simd import AHEAD_BYTES, load_weights, number, prefetch, weight, width_of
+from simsparse.kernels.simd_emit import inner
 from simsparse.kernels.simd_memory import LINE_BYTES, store
 from simsparse.kernels.simd_ops import add, floats, fma, mul, splat, zeros
 from simsparse.kernels.simd_scalar import address_of
+
+HEIGHT = 16
+"""Rows of the tallest blocks."""
+
+AnyNumber = TypeVar("AnyNumber", bound=Any)
+
+
+def block_passes(n: AnyNumber) -> tuple[AnyNumber, AnyNumber]:
+    """Passes over the weights for n columns, and the columns that they multiply in all.
+
+    Three or four columns pass together, as do two.
+    """
+    fours = (n + 1) // 4
+    left = (n - 4 * fours) * (n > 4 * fours)
+    return fours + (left > 0), 4 * fours + left
 
 
 @kernel
@@ -34,51 +51,101 @@ def bsr_rows(
     """Block rows, each as tall as ``width_of(tag)``; x is flat (n, stride), finite; y is flat (n, rows)."""
     width = width_of(tag)
     tall = floats(width)
-    ahead = AHEAD_BYTES // values.itemsize
-    block_bytes, length = tall * values.itemsize, scales.size
-    to = address_of(y)
+    length, to = scales.size, address_of(y)
     for group in range(begin, end):
         first, last = starts[group], starts[group + 1]
-        fours = first + (last - first) // 4 * 4
-        for j in range(n):
-            xs = j * stride
-            # four sums hide the latency of the FMA
-            a, b, c, d = zeros(width), zeros(width), zeros(width), zeros(width)
-            for block in range(first, fours, 4):
-                at = block * tall
-                prefetch(values, at + ahead)
-                a = fma(
-                    load_weights(width, values, at), splat(width, weight(x, xs + number(indices, block))), a
-                )
-                at += tall
-                if block_bytes >= LINE_BYTES:
-                    prefetch(values, at + ahead)
-                b = fma(
-                    load_weights(width, values, at),
-                    splat(width, weight(x, xs + number(indices, block + 1))),
-                    b,
-                )
-                at += tall
-                if 2 * block_bytes >= LINE_BYTES:
-                    prefetch(values, at + ahead)
-                c = fma(
-                    load_weights(width, values, at),
-                    splat(width, weight(x, xs + number(indices, block + 2))),
-                    c,
-                )
-                at += tall
-                if block_bytes >= LINE_BYTES:
-                    prefetch(values, at + ahead)
-                d = fma(
-                    load_weights(width, values, at),
-                    splat(width, weight(x, xs + number(indices, block + 3))),
-                    d,
-                )
-            for block in range(fours, last):
-                a = fma(
-                    load_weights(width, values, block * tall),
-                    splat(width, weight(x, xs + number(indices, block))),
-                    a,
-                )
-            sums = mul(add(add(a, b), add(c, d)), load_weights(width, scales, group * tall))
-            store(to + 4 * (j * length + group * tall), sums)
+        scale, at, j = load_weights(width, scales, group * tall), to + 4 * group * tall, 0
+        while n - j > 2:
+            fourth = min(3, n - j - 1)  # of three, the third twice
+            a, b, c, d = _four(width, indices, values, first, last, x, j * stride, stride, fourth * stride)
+            store(at + 4 * j * length, mul(a, scale))
+            store(at + 4 * (j + 1) * length, mul(b, scale))
+            store(at + 4 * (j + 2) * length, mul(c, scale))
+            store(at + 4 * (j + fourth) * length, mul(d, scale))
+            j += 4
+        if n - j == 2:
+            a, b = _two(width, indices, values, first, last, x, j * stride, stride)
+            store(at + 4 * j * length, mul(a, scale))
+            store(at + 4 * (j + 1) * length, mul(b, scale))
+            j += 2
+        if j < n:
+            a = _one(width, indices, values, first, last, x, j * stride)
+            store(at + 4 * j * length, mul(a, scale))
+
+
+@inner
+def _one(width: Any, indices: Any, values: Any, first: int, last: int, x: Any, xs: int) -> Any:
+    """The sums of one vector: four of them hide the latency of the FMA."""
+    a, b, c, d = zeros(width), zeros(width), zeros(width), zeros(width)
+    fours = first + (last - first) // 4 * 4
+    for block in range(first, fours, 4):
+        a = fma(_weights(width, values, block, 0), _input(width, x, xs, indices, block), a)
+        b = fma(_weights(width, values, block + 1, 1), _input(width, x, xs, indices, block + 1), b)
+        c = fma(_weights(width, values, block + 2, 2), _input(width, x, xs, indices, block + 2), c)
+        d = fma(_weights(width, values, block + 3, 3), _input(width, x, xs, indices, block + 3), d)
+    for block in range(fours, last):
+        a = fma(_weights(width, values, block, 1), _input(width, x, xs, indices, block), a)
+    return add(add(a, b), add(c, d))
+
+
+@inner
+def _two(width: Any, indices: Any, values: Any, first: int, last: int, x: Any, xs: int, stride: int) -> Any:
+    """The sums of two vectors, two of each."""
+    a, b, e, f = zeros(width), zeros(width), zeros(width), zeros(width)
+    pairs = first + (last - first) // 2 * 2
+    for block in range(first, pairs, 2):
+        w = _weights(width, values, block, 0)
+        a = fma(w, _input(width, x, xs, indices, block), a)
+        b = fma(w, _input(width, x, xs + stride, indices, block), b)
+        w = _weights(width, values, block + 1, 1)
+        e = fma(w, _input(width, x, xs, indices, block + 1), e)
+        f = fma(w, _input(width, x, xs + stride, indices, block + 1), f)
+    if pairs < last:
+        w = _weights(width, values, pairs, 1)
+        a = fma(w, _input(width, x, xs, indices, pairs), a)
+        b = fma(w, _input(width, x, xs + stride, indices, pairs), b)
+    return add(a, e), add(b, f)
+
+
+@inner
+def _four(
+    width: Any, indices: Any, values: Any, first: int, last: int, x: Any, xs: int, stride: int, fourth: int
+) -> Any:
+    """The sums of four vectors, the last ``fourth`` floats behind the first; two of each if short."""
+    a, b, c, d = zeros(width), zeros(width), zeros(width), zeros(width)
+    e, f, g, h = zeros(width), zeros(width), zeros(width), zeros(width)
+    pairs = last if floats(width) == HEIGHT else first + (last - first) // 2 * 2
+    for block in range(first, pairs, 1 if floats(width) == HEIGHT else 2):
+        w = _weights(width, values, block, 0)
+        a = fma(w, _input(width, x, xs, indices, block), a)
+        b = fma(w, _input(width, x, xs + stride, indices, block), b)
+        c = fma(w, _input(width, x, xs + 2 * stride, indices, block), c)
+        d = fma(w, _input(width, x, xs + fourth, indices, block), d)
+        if floats(width) < HEIGHT:
+            w = _weights(width, values, block + 1, 1)
+            e = fma(w, _input(width, x, xs, indices, block + 1), e)
+            f = fma(w, _input(width, x, xs + stride, indices, block + 1), f)
+            g = fma(w, _input(width, x, xs + 2 * stride, indices, block + 1), g)
+            h = fma(w, _input(width, x, xs + fourth, indices, block + 1), h)
+    if pairs < last:
+        w = _weights(width, values, pairs, 1)
+        a = fma(w, _input(width, x, xs, indices, pairs), a)
+        b = fma(w, _input(width, x, xs + stride, indices, pairs), b)
+        c = fma(w, _input(width, x, xs + 2 * stride, indices, pairs), c)
+        d = fma(w, _input(width, x, xs + fourth, indices, pairs), d)
+    return add(a, e), add(b, f), add(c, g), add(d, h)
+
+
+@inner
+def _weights(width: Any, values: Any, block: int, place: int) -> Any:
+    """A block's weights, and a request for later ones where its ``place`` in a step begins a line."""
+    at = block * floats(width)
+    if place * floats(width) * values.itemsize % LINE_BYTES == 0:
+        prefetch(values, at + AHEAD_BYTES // values.itemsize)
+    return load_weights(width, values, at)
+
+
+@inner
+def _input(width: Any, x: Any, xs: int, indices: Any, block: int) -> Any:
+    """The one input of a block, in all lanes."""
+    return splat(width, weight(x, xs + number(indices, block)))

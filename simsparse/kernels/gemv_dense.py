@@ -22,10 +22,10 @@ from simsparse.kernels.spmm_tile import RELU, RELU6
 
 GROUP = 4
 """Rows at a time."""
-ALONE_BYTES = 8192
-"""Rows up to here go one by one. Against four: from DRAM 0.6 to 0.9 of the time, from L3 0.85 to 1.05,
-from L2 1 to 1.07; rows of 16 KB take 1 to 1.15 times as long, of 32 KB 1.4 to 1.6
-(Zen 4, with AVX-512 and AVX2)."""
+ALONE_BYTES = 16384
+"""Rows up to here go one by one: x and a row fit an L1 of 32 KB. Against four at a time: from DRAM 0.5 to 1
+of the time, from L3 0.85 to 1, from L2 0.95 to 1.05; rows of 20 KB take 1.1 to 1.5 times as long (Zen 4,
+with AVX-512 and AVX2)."""
 
 
 @kernel

@@ -75,8 +75,8 @@ def prior_parameters(isa: Isa, memory: CoreMemory, launch_cycles: Mapping[str, f
             l2_input=1.0, narrow=4.0, weights=(0.45, 0.95), exposed=0.25,
         ),
         block_vector=BlockVectorCosts(
-            launch_cycles=launch_cycles["gemv-bsr"], block=(2.4, 1.9, 1.5), group=15.0, input=0.4,
-            l2_input=0.6, narrow=0.1, weights=(0.8, 1.0), exposed=0.6,
+            launch_cycles=launch_cycles["gemv-bsr"], block=(2.0, 1.8, 1.5), further=0.55, group=15.0,
+            input=0.4, l2_input=3.0, narrow=0.1, weights=(0.8, 1.0), exposed=0.6,
         ),
         dense=_dense(isa, launch_cycles["dense"], launch_cycles["gemv-dense"]),
     )  # fmt: skip
@@ -159,7 +159,10 @@ BY_KERNEL = {
     "gemv-csr": (*_vector("gather", "step"), *_of(0.6, "gather", "l2_input")),
     "gemv-bitmask": (*_vector("bitmask", "chunk"), *_of(0.6, "bitmask", "l2_input")),
     "gemv-nm": (*_vector("nm", "chunk"), *_of(0.6, "nm", "l2_input")),
-    "gemv-bsr": (*_vector("block_vector", "block.0", "block.2"), *_of(0.6, "block_vector", "l2_input")),
+    "gemv-bsr": (
+        *_vector("block_vector", "block.0", "block.2", "further"),
+        *_of(0.6, "block_vector", "l2_input"),
+    ),
     "dense": (
         *_of(0.2, "dense", "launch_cycles", "loop_launch_cycles"),
         *_of(0.3, "dense", *(f"columns.{place}" for place in range(5))),

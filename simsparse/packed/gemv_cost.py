@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Literal
 
 from simsparse.errors import FormatError
+from simsparse.kernels.gemv_bsr import block_passes
 from simsparse.packed.gemv_quantise import STORED, WeightType
 
 CostKernel = Literal["dense", "bitmask", "nm", "csr", "bsr"]
@@ -22,6 +23,8 @@ _CYCLES = {"dense": 0.2, "bitmask": 0.32, "nm": 0.29, "csr": 0.8, "bsr": 0.45}
 """Per dense position (dense, bitmask), per stored slot (nm, csr, bsr in blocks of four rows), and vector."""
 _WIDE_CSR_CYCLES = 1.3
 """Per slot of compressed rows for two to eight vectors together."""
+_FURTHER_BSR_CYCLES = 0.14
+"""Per slot and vector after the first of a pass over blocks."""
 _ROW_CYCLES = {"dense": 3.0, "bitmask": 10.0, "nm": 10.0, "csr": 4.0, "bsr": 4.0}
 _RATES = ((0.4e6, 90e9), (12e6, 60e9), (24e6, 32e9), (float("inf"), 25e9))
 """Bytes per second for weights of up to so many bytes in all."""
@@ -58,6 +61,9 @@ def gemv_seconds(
     m, k = shape
     work = m * k if kernel in ("dense", "bitmask") else stored
     per_item = _CYCLES[kernel] * n
+    if kernel == "bsr":
+        passes, columns = block_passes(n)
+        per_item = _CYCLES[kernel] * passes + _FURTHER_BSR_CYCLES * (columns - passes)
     if kernel == "csr" and n > 1:
         per_item = _WIDE_CSR_CYCLES * -(-n // 8)
     compute_s = (work * per_item + m * _ROW_CYCLES[kernel] * n) / _CLOCK_HZ

@@ -143,7 +143,7 @@ def test_the_constants_behind_made_up_times_are_found() -> None:
     }
     fitted = fit_machine(start, scale, made)  # type: ignore[arg-type]
     assert _worst(made, start, scale) > 0.15
-    assert _worst(made, fitted, scale) < 0.05
+    assert _worst(made, fitted, scale) < 0.06
 
 
 def test_threads_eviction_and_convolutions_are_found_beside_the_kernels() -> None:
