@@ -99,13 +99,13 @@ class Cost:
         )
 
 
-def overlapped(core: FloatArray, read: Traffic, memory: Memory, exposed: float) -> FloatArray:
+def overlapped(core: FloatArray, read: Traffic, memory: Memory, exposed: FloatArray | float) -> FloatArray:
     """Cycles beside the channel's where a stream runs ahead of its arithmetic: the longer, and a part of the
     shorter.
     """
     channel = read.dram * memory.channel_cycles_per_byte
     stream = read.cycles + channel
-    hidden = max(0.0, 1 - exposed) * np.minimum(core, stream)
+    hidden = np.maximum(0.0, 1 - exposed) * np.minimum(core, stream)
     left: FloatArray = core + read.cycles - np.minimum(hidden, core + read.cycles)
     return left
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from simsparse.kernels._jit import kernel
 from simsparse.kernels.gemv_simd import AHEAD_BYTES, load_weights, number, prefetch, weight, width_of
 from simsparse.kernels.simd_emit import inner
-from simsparse.kernels.simd_memory import LINE_BYTES, store
+from simsparse.kernels.simd_memory import LINE_BYTES, store, store_columns
 from simsparse.kernels.simd_ops import add, floats, fma, mul, splat, zeros
 from simsparse.kernels.simd_scalar import address_of
 
@@ -48,29 +48,32 @@ def bsr_rows(
     y: NDArray[np.float32],
     n: int,
 ) -> None:
-    """Block rows, each as tall as ``width_of(tag)``; x is flat (n, stride), finite; y is flat (n, rows)."""
+    """Block rows, each as tall as ``width_of(tag)``; x is flat (n, stride), finite; y is flat (rows, n)."""
     width = width_of(tag)
     tall = floats(width)
-    length, to = scales.size, address_of(y)
+    row, to = 4 * n, address_of(y)
     for group in range(begin, end):
         first, last = starts[group], starts[group + 1]
-        scale, at, j = load_weights(width, scales, group * tall), to + 4 * group * tall, 0
-        while n - j > 2:
+        scale, at = load_weights(width, scales, group * tall), to + group * tall * row
+        fours = (n + 1) // 4 * 4
+        for j in range(0, fours, 4):
             fourth = min(3, n - j - 1)  # of three, the third twice
             a, b, c, d = _four(width, indices, values, first, last, x, j * stride, stride, fourth * stride)
-            store(at + 4 * j * length, mul(a, scale))
-            store(at + 4 * (j + 1) * length, mul(b, scale))
-            store(at + 4 * (j + 2) * length, mul(c, scale))
-            store(at + 4 * (j + fourth) * length, mul(d, scale))
-            j += 4
-        if n - j == 2:
-            a, b = _two(width, indices, values, first, last, x, j * stride, stride)
-            store(at + 4 * j * length, mul(a, scale))
-            store(at + 4 * (j + 1) * length, mul(b, scale))
-            j += 2
-        if j < n:
-            a = _one(width, indices, values, first, last, x, j * stride)
-            store(at + 4 * j * length, mul(a, scale))
+            a, b, c, d = mul(a, scale), mul(b, scale), mul(c, scale), mul(d, scale)
+            if fourth == 3:
+                store_columns(at + 4 * j, row, (a, b, c, d))
+            else:
+                store_columns(at + 4 * j, row, (a, b))
+                store_columns(at + 4 * j + 8, row, (c,))
+        if n - fours == 2:
+            a, b = _two(width, indices, values, first, last, x, fours * stride, stride)
+            store_columns(at + 4 * fours, row, (mul(a, scale), mul(b, scale)))
+        elif n - fours == 1:
+            a = mul(_one(width, indices, values, first, last, x, fours * stride), scale)
+            if n == 1:
+                store(at, a)
+            else:
+                store_columns(at + 4 * fours, row, (a,))
 
 
 @inner

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simsparse.kernels._jit import kernel
-from simsparse.kernels.finite import EXPONENT
+from simsparse.kernels.finite import EXPONENT, all_finite
 
 
 @kernel
@@ -20,14 +20,15 @@ def copy_vectors(bits: NDArray[np.uint32], scratch: NDArray[np.uint32], stride: 
             scratch[i] = value
             special |= np.uint32((value & EXPONENT) == EXPONENT)
         scratch[k:stride] = 0
-    else:
-        for j in range(n):
-            for i in range(k):
-                value = bits[i, j]
-                scratch[j * stride + i] = value
-                special |= np.uint32((value & EXPONENT) == EXPONENT)
-            scratch[j * stride + k : (j + 1) * stride] = 0
-    return bool(special != 0)
+        return bool(special != 0)
+    finite = True
+    for j in range(n):
+        column = scratch[j * stride : j * stride + k]
+        for i in range(k):
+            column[i] = bits[i, j]
+        finite &= all_finite(column)  # of what lies together: a third of the time of asking on the way
+        scratch[j * stride + k : (j + 1) * stride] = 0
+    return not finite
 
 
 @kernel

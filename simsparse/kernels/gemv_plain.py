@@ -94,7 +94,6 @@ def bsr_plain(
     n: int,
 ) -> None:
     """What ``bsr_rows`` computes, for all block rows."""
-    length = scales.size
     y[:] = 0.0
     for group in range(starts.size - 1):
         for block in range(starts[group], starts[group + 1]):
@@ -103,7 +102,7 @@ def bsr_plain(
                 if bits[at] != 0:
                     for j in range(n):
                         product = weight(values, at) * x[j * stride + number(indices, block)]
-                        y[j * length + group * tall + inside] += product
+                        y[(group * tall + inside) * n + j] += product
     for row in range(scales.size):
         for j in range(n):
-            y[j * length + row] *= scales[row]
+            y[row * n + j] *= scales[row]

@@ -12,7 +12,18 @@ from llvmlite import ir
 from numba.core import types
 
 from simsparse.kernels.simd import SimdType, WidthType, vector_of
-from simsparse.kernels.simd_emit import INT32, at, call, iota, operation, parts, pointer, splat_vector, whole
+from simsparse.kernels.simd_emit import (
+    INT32,
+    at,
+    call,
+    cgutils,
+    iota,
+    operation,
+    parts,
+    pointer,
+    splat_vector,
+    whole,
+)
 
 _ADDRESS = types.intp
 _FLOAT_BYTES = 4
@@ -212,6 +223,41 @@ def emit_store_first(builder: Any, i: int, where: Any, vector: Any, count: Any) 
     mask = _first_lanes(builder, count, lanes, i * lanes)
     name = f"llvm.masked.store.v{lanes}f32.p0"
     call(builder, name, ir.VoidType(), [vector, where, ir.Constant(INT32, _FLOAT_BYTES), mask])
+
+
+@operation
+def store_columns(typing: Any, address: Any, stride: Any, columns: Any) -> Any:  # noqa: ARG001
+    """``store_columns(address, stride, (a, b, …))``: row r, which is lane r of 1, 2 or 4 values side by side,
+    ``r * stride`` bytes behind the address.
+    """
+    if not isinstance(columns, types.UniTuple) or not isinstance(columns.dtype, SimdType):
+        return None
+    of = columns.dtype
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        place, step = (context.cast(builder, arguments[i], signature.args[i], _ADDRESS) for i in (0, 1))
+        count = columns.count
+        every = [parts(builder, value) for value in cgutils.unpack_tuple(builder, arguments[2], count)]
+        for i in range(of.count):
+            rows = _side_by_side(builder, [value[i] for value in every])
+            for lane in range(of.lanes):
+                row = _shuffled(builder, rows, [lane * count + j for j in range(count)])
+                behind = builder.mul(step, ir.Constant(step.type, i * of.lanes + lane))
+                where = pointer(builder, builder.add(place, behind), row.type)
+                builder.store(row, where, align=_FLOAT_BYTES)
+        return context.get_dummy_value()
+
+    return types.void(address, stride, columns), codegen
+
+
+def _side_by_side(builder: Any, vectors: list[Any]) -> Any:
+    """Lane 0 of each vector, then lane 1 of each, … as one."""
+    while len(vectors) > 1:
+        half, size = len(vectors) // 2, vectors[0].type.count
+        order = [lane + size * other for lane in range(size) for other in (0, 1)]
+        mask = ir.Constant(ir.VectorType(INT32, len(order)), order)
+        vectors = [builder.shuffle_vector(vectors[j], vectors[j + half], mask) for j in range(half)]
+    return vectors[0]
 
 
 @operation

@@ -47,9 +47,6 @@ class BsrLayout(Layout):
     starts: Ints
     indices: Array
 
-    def _rows(self, y: Floats, n: int) -> Floats:
-        return y.reshape(n, -1)[:, : self.shape[0]].T
-
     def _bound(self, x: Array, vectors: Floats, y: Floats) -> Call:
         k, n = x.shape
         packed = (self.starts, self.indices, self.values)
