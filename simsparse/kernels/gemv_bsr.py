@@ -93,21 +93,41 @@ def _one(width: Any, indices: Any, values: Any, first: int, last: int, x: Any, x
 
 @inner
 def _two(width: Any, indices: Any, values: Any, first: int, last: int, x: Any, xs: int, stride: int) -> Any:
-    """The sums of two vectors, two of each."""
-    a, b, e, f = zeros(width), zeros(width), zeros(width), zeros(width)
-    pairs = first + (last - first) // 2 * 2
-    for block in range(first, pairs, 2):
-        w = _weights(width, values, block, 0)
-        a = fma(w, _input(width, x, xs, indices, block), a)
-        b = fma(w, _input(width, x, xs + stride, indices, block), b)
-        w = _weights(width, values, block + 1, 1)
-        e = fma(w, _input(width, x, xs, indices, block + 1), e)
-        f = fma(w, _input(width, x, xs + stride, indices, block + 1), f)
-    if pairs < last:
-        w = _weights(width, values, pairs, 1)
-        a = fma(w, _input(width, x, xs, indices, pairs), a)
-        b = fma(w, _input(width, x, xs + stride, indices, pairs), b)
-    return add(a, e), add(b, f)
+    """The sums of two vectors: four of each, or two where 16 registers hold no more."""
+    a, b, c, d = zeros(width), zeros(width), zeros(width), zeros(width)
+    e, f, g, h = zeros(width), zeros(width), zeros(width), zeros(width)
+    low = floats(width) < HEIGHT
+    at_once = 4 if low else 2
+    steps = first + (last - first) // at_once * at_once
+    for block in range(first, steps, at_once):
+        a, b = _both(width, indices, values, block, 0, x, xs, stride, a, b)
+        c, d = _both(width, indices, values, block + 1, 1, x, xs, stride, c, d)
+        if low:
+            e, f = _both(width, indices, values, block + 2, 2, x, xs, stride, e, f)
+            g, h = _both(width, indices, values, block + 3, 3, x, xs, stride, g, h)
+    for block in range(steps, last):
+        a, b = _both(width, indices, values, block, 1, x, xs, stride, a, b)
+    return add(add(a, c), add(e, g)), add(add(b, d), add(f, h))
+
+
+@inner
+def _both(
+    width: Any,
+    indices: Any,
+    values: Any,
+    block: int,
+    place: int,
+    x: Any,
+    xs: int,
+    stride: int,
+    a: Any,
+    b: Any,
+) -> Any:
+    """One block with two vectors."""
+    w = _weights(width, values, block, place)
+    a = fma(w, _input(width, x, xs, indices, block), a)
+    b = fma(w, _input(width, x, xs + stride, indices, block), b)
+    return a, b
 
 
 @inner
@@ -117,26 +137,43 @@ def _four(
     """The sums of four vectors, the last ``fourth`` floats behind the first; two of each if short."""
     a, b, c, d = zeros(width), zeros(width), zeros(width), zeros(width)
     e, f, g, h = zeros(width), zeros(width), zeros(width), zeros(width)
-    pairs = last if floats(width) == HEIGHT else first + (last - first) // 2 * 2
-    for block in range(first, pairs, 1 if floats(width) == HEIGHT else 2):
-        w = _weights(width, values, block, 0)
-        a = fma(w, _input(width, x, xs, indices, block), a)
-        b = fma(w, _input(width, x, xs + stride, indices, block), b)
-        c = fma(w, _input(width, x, xs + 2 * stride, indices, block), c)
-        d = fma(w, _input(width, x, xs + fourth, indices, block), d)
-        if floats(width) < HEIGHT:
-            w = _weights(width, values, block + 1, 1)
-            e = fma(w, _input(width, x, xs, indices, block + 1), e)
-            f = fma(w, _input(width, x, xs + stride, indices, block + 1), f)
-            g = fma(w, _input(width, x, xs + 2 * stride, indices, block + 1), g)
-            h = fma(w, _input(width, x, xs + fourth, indices, block + 1), h)
-    if pairs < last:
-        w = _weights(width, values, pairs, 1)
-        a = fma(w, _input(width, x, xs, indices, pairs), a)
-        b = fma(w, _input(width, x, xs + stride, indices, pairs), b)
-        c = fma(w, _input(width, x, xs + 2 * stride, indices, pairs), c)
-        d = fma(w, _input(width, x, xs + fourth, indices, pairs), d)
+    low = floats(width) < HEIGHT
+    at_once = 4 if low else 1
+    steps = first + (last - first) // at_once * at_once
+    for block in range(first, steps, at_once):
+        a, b, c, d = _each(width, indices, values, block, 0, x, xs, stride, fourth, a, b, c, d)
+        if low:
+            e, f, g, h = _each(width, indices, values, block + 1, 1, x, xs, stride, fourth, e, f, g, h)
+            a, b, c, d = _each(width, indices, values, block + 2, 2, x, xs, stride, fourth, a, b, c, d)
+            e, f, g, h = _each(width, indices, values, block + 3, 3, x, xs, stride, fourth, e, f, g, h)
+    for block in range(steps, last):
+        a, b, c, d = _each(width, indices, values, block, 1, x, xs, stride, fourth, a, b, c, d)
     return add(a, e), add(b, f), add(c, g), add(d, h)
+
+
+@inner
+def _each(
+    width: Any,
+    indices: Any,
+    values: Any,
+    block: int,
+    place: int,
+    x: Any,
+    xs: int,
+    stride: int,
+    fourth: int,
+    a: Any,
+    b: Any,
+    c: Any,
+    d: Any,
+) -> Any:
+    """One block with four vectors."""
+    w = _weights(width, values, block, place)
+    a = fma(w, _input(width, x, xs, indices, block), a)
+    b = fma(w, _input(width, x, xs + stride, indices, block), b)
+    c = fma(w, _input(width, x, xs + 2 * stride, indices, block), c)
+    d = fma(w, _input(width, x, xs + fourth, indices, block), d)
+    return a, b, c, d
 
 
 @inner
