@@ -75,7 +75,7 @@ def prior_parameters(isa: Isa, memory: CoreMemory, launch_cycles: Mapping[str, f
             l2_input=1.0, narrow=4.0, weights=(0.45, 0.95), exposed=0.25,
         ),
         block_vector=BlockVectorCosts(
-            launch_cycles=launch_cycles["gemv-bsr"], block=(2.0, 1.8, 1.5), further=0.4, group=15.0,
+            launch_cycles=launch_cycles["gemv-bsr"], block=(2.0, 1.8, 1.5), further=0.35, group=15.0,
             input=0.3, l2_input=2.0, narrow=0.1, weights=(0.8, 1.0), exposed=0.6,
         ),
         dense=_dense(isa, launch_cycles["dense"], launch_cycles["gemv-dense"]),

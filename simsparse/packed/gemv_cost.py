@@ -23,7 +23,7 @@ _CYCLES = {"dense": 0.2, "bitmask": 0.32, "nm": 0.29, "csr": 0.8, "bsr": 0.45}
 """Per dense position (dense, bitmask), per stored slot (nm, csr, bsr in blocks of four rows), and vector."""
 _WIDE_CSR_CYCLES = 1.3
 """Per slot of compressed rows for two to eight vectors together."""
-_FURTHER_BSR_CYCLES = 0.14
+_FURTHER_BSR_CYCLES = 0.1
 """Per slot and vector after the first of a pass over blocks."""
 _ROW_CYCLES = {"dense": 3.0, "bitmask": 10.0, "nm": 10.0, "csr": 4.0, "bsr": 4.0}
 _RATES = ((0.4e6, 90e9), (12e6, 60e9), (24e6, 32e9), (float("inf"), 25e9))
