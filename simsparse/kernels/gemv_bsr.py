@@ -58,7 +58,8 @@ def bsr_rows(
         fours = (n + 1) // 4 * 4
         for j in range(0, fours, 4):
             fourth = min(3, n - j - 1)  # of three, the third twice
-            a, b, c, d = _four(width, indices, values, first, last, x, j * stride, stride, fourth * stride)
+            vectors = (x, j * stride, stride, fourth * stride)
+            a, b, c, d = _four(width, (indices, values), first, last, vectors)
             a, b, c, d = mul(a, scale), mul(b, scale), mul(c, scale), mul(d, scale)
             if fourth == 3:
                 store_columns(at + 4 * j, row, (a, b, c, d))
@@ -66,10 +67,10 @@ def bsr_rows(
                 store_columns(at + 4 * j, row, (a, b))
                 store_columns(at + 4 * j + 8, row, (c,))
         if n - fours == 2:
-            a, b = _two(width, indices, values, first, last, x, fours * stride, stride)
+            a, b = _two(width, (indices, values), first, last, (x, fours * stride, stride))
             store_columns(at + 4 * fours, row, (mul(a, scale), mul(b, scale)))
         elif n - fours == 1:
-            a = mul(_one(width, indices, values, first, last, x, fours * stride), scale)
+            a = mul(_one(width, (indices, values), first, last, x, fours * stride), scale)
             if n == 1:
                 store(at, a)
             else:
@@ -77,22 +78,22 @@ def bsr_rows(
 
 
 @inner
-def _one(width: Any, indices: Any, values: Any, first: int, last: int, x: Any, xs: int) -> Any:
+def _one(width: Any, blocks: Any, first: int, last: int, x: Any, xs: int) -> Any:
     """The sums of one vector: four of them hide the latency of the FMA."""
     a, b, c, d = zeros(width), zeros(width), zeros(width), zeros(width)
     fours = first + (last - first) // 4 * 4
     for block in range(first, fours, 4):
-        a = fma(_weights(width, values, block, 0), _input(width, x, xs, indices, block), a)
-        b = fma(_weights(width, values, block + 1, 1), _input(width, x, xs, indices, block + 1), b)
-        c = fma(_weights(width, values, block + 2, 2), _input(width, x, xs, indices, block + 2), c)
-        d = fma(_weights(width, values, block + 3, 3), _input(width, x, xs, indices, block + 3), d)
+        a = fma(_weights(width, blocks, block, 0), _input(width, blocks, block, x, xs), a)
+        b = fma(_weights(width, blocks, block + 1, 1), _input(width, blocks, block + 1, x, xs), b)
+        c = fma(_weights(width, blocks, block + 2, 2), _input(width, blocks, block + 2, x, xs), c)
+        d = fma(_weights(width, blocks, block + 3, 3), _input(width, blocks, block + 3, x, xs), d)
     for block in range(fours, last):
-        a = fma(_weights(width, values, block, 1), _input(width, x, xs, indices, block), a)
+        a = fma(_weights(width, blocks, block, 1), _input(width, blocks, block, x, xs), a)
     return add(add(a, b), add(c, d))
 
 
 @inner
-def _two(width: Any, indices: Any, values: Any, first: int, last: int, x: Any, xs: int, stride: int) -> Any:
+def _two(width: Any, blocks: Any, first: int, last: int, vectors: Any) -> Any:
     """The sums of two vectors: four of each, or two where 16 registers hold no more."""
     a, b, c, d = zeros(width), zeros(width), zeros(width), zeros(width)
     e, f, g, h = zeros(width), zeros(width), zeros(width), zeros(width)
@@ -100,85 +101,61 @@ def _two(width: Any, indices: Any, values: Any, first: int, last: int, x: Any, x
     at_once = 4 if low else 2
     steps = first + (last - first) // at_once * at_once
     for block in range(first, steps, at_once):
-        a, b = _both(width, indices, values, block, 0, x, xs, stride, a, b)
-        c, d = _both(width, indices, values, block + 1, 1, x, xs, stride, c, d)
+        a, b = _both(width, blocks, block, 0, vectors, a, b)
+        c, d = _both(width, blocks, block + 1, 1, vectors, c, d)
         if low:
-            e, f = _both(width, indices, values, block + 2, 2, x, xs, stride, e, f)
-            g, h = _both(width, indices, values, block + 3, 3, x, xs, stride, g, h)
+            e, f = _both(width, blocks, block + 2, 2, vectors, e, f)
+            g, h = _both(width, blocks, block + 3, 3, vectors, g, h)
     for block in range(steps, last):
-        a, b = _both(width, indices, values, block, 1, x, xs, stride, a, b)
+        a, b = _both(width, blocks, block, 1, vectors, a, b)
     return add(add(a, c), add(e, g)), add(add(b, d), add(f, h))
 
 
 @inner
-def _both(
-    width: Any,
-    indices: Any,
-    values: Any,
-    block: int,
-    place: int,
-    x: Any,
-    xs: int,
-    stride: int,
-    a: Any,
-    b: Any,
-) -> Any:
-    """One block with two vectors."""
-    w = _weights(width, values, block, place)
-    a = fma(w, _input(width, x, xs, indices, block), a)
-    b = fma(w, _input(width, x, xs + stride, indices, block), b)
-    return a, b
+def _both(width: Any, blocks: Any, block: int, place: int, vectors: Any, a: Any, b: Any) -> Any:
+    """One block with two vectors: ``vectors`` are x, where the first starts, and floats to the second."""
+    x, xs, stride = vectors
+    w = _weights(width, blocks, block, place)
+    a = fma(w, _input(width, blocks, block, x, xs), a)
+    return a, fma(w, _input(width, blocks, block, x, xs + stride), b)
 
 
 @inner
-def _four(
-    width: Any, indices: Any, values: Any, first: int, last: int, x: Any, xs: int, stride: int, fourth: int
-) -> Any:
-    """The sums of four vectors, the last ``fourth`` floats behind the first; two of each if short."""
-    a, b, c, d = zeros(width), zeros(width), zeros(width), zeros(width)
-    e, f, g, h = zeros(width), zeros(width), zeros(width), zeros(width)
+def _four(width: Any, blocks: Any, first: int, last: int, vectors: Any) -> Any:
+    """The sums of four vectors; two of each if they are short."""
+    ones = (zeros(width), zeros(width), zeros(width), zeros(width))
+    others = ones
     low = floats(width) < HEIGHT
     at_once = 4 if low else 1
     steps = first + (last - first) // at_once * at_once
     for block in range(first, steps, at_once):
-        a, b, c, d = _each(width, indices, values, block, 0, x, xs, stride, fourth, a, b, c, d)
+        ones = _each(width, blocks, block, 0, vectors, ones)
         if low:
-            e, f, g, h = _each(width, indices, values, block + 1, 1, x, xs, stride, fourth, e, f, g, h)
-            a, b, c, d = _each(width, indices, values, block + 2, 2, x, xs, stride, fourth, a, b, c, d)
-            e, f, g, h = _each(width, indices, values, block + 3, 3, x, xs, stride, fourth, e, f, g, h)
+            others = _each(width, blocks, block + 1, 1, vectors, others)
+            ones = _each(width, blocks, block + 2, 2, vectors, ones)
+            others = _each(width, blocks, block + 3, 3, vectors, others)
     for block in range(steps, last):
-        a, b, c, d = _each(width, indices, values, block, 1, x, xs, stride, fourth, a, b, c, d)
+        ones = _each(width, blocks, block, 1, vectors, ones)
+    (a, b, c, d), (e, f, g, h) = ones, others
     return add(a, e), add(b, f), add(c, g), add(d, h)
 
 
 @inner
-def _each(
-    width: Any,
-    indices: Any,
-    values: Any,
-    block: int,
-    place: int,
-    x: Any,
-    xs: int,
-    stride: int,
-    fourth: int,
-    a: Any,
-    b: Any,
-    c: Any,
-    d: Any,
-) -> Any:
-    """One block with four vectors."""
-    w = _weights(width, values, block, place)
-    a = fma(w, _input(width, x, xs, indices, block), a)
-    b = fma(w, _input(width, x, xs + stride, indices, block), b)
-    c = fma(w, _input(width, x, xs + 2 * stride, indices, block), c)
-    d = fma(w, _input(width, x, xs + fourth, indices, block), d)
-    return a, b, c, d
+def _each(width: Any, blocks: Any, block: int, place: int, vectors: Any, sums: Any) -> Any:
+    """One block with four vectors, of which the last has its own distance from the first."""
+    x, xs, stride, fourth = vectors
+    a, b, c, d = sums
+    w = _weights(width, blocks, block, place)
+    a = fma(w, _input(width, blocks, block, x, xs), a)
+    b = fma(w, _input(width, blocks, block, x, xs + stride), b)
+    c = fma(w, _input(width, blocks, block, x, xs + 2 * stride), c)
+    return a, b, c, fma(w, _input(width, blocks, block, x, xs + fourth), d)
 
 
 @inner
-def _weights(width: Any, values: Any, block: int, place: int) -> Any:
+def _weights(width: Any, blocks: Any, block: int, place: int) -> Any:
     """A block's weights, and a request for later ones where its ``place`` in a step begins a line."""
+    _, values = blocks
     at = block * floats(width)
     if place * floats(width) * values.itemsize % LINE_BYTES == 0:
         prefetch(values, at + AHEAD_BYTES // values.itemsize)
@@ -186,6 +163,7 @@ def _weights(width: Any, values: Any, block: int, place: int) -> Any:
 
 
 @inner
-def _input(width: Any, x: Any, xs: int, indices: Any, block: int) -> Any:
+def _input(width: Any, blocks: Any, block: int, x: Any, xs: int) -> Any:
     """The one input of a block, in all lanes."""
+    indices, _ = blocks
     return splat(width, weight(x, xs + number(indices, block)))
