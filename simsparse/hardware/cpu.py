@@ -150,7 +150,7 @@ class GatherCosts:
     group: float
     """Per eight rows."""
     input: float
-    """Per input copied."""
+    """Per input of one vector copied; one of several takes longer by a ratio of the model."""
     l2_input: float
     """Extra cycles per gathered input that the L1 does not hold."""
     narrow: float

@@ -29,9 +29,15 @@ def block_passes(n: AnyNumber) -> tuple[AnyNumber, AnyNumber]:
 
     Three or four columns pass together, as do two.
     """
-    fours = (n + 1) // 4
+    fours = _fours(n)
     left = (n - 4 * fours) * (n > 4 * fours)
     return fours + (left > 0), 4 * fours + left
+
+
+@inner
+def _fours(n: Any) -> Any:
+    """Passes of three or four columns."""
+    return (n + 1) // 4
 
 
 @kernel
@@ -55,7 +61,7 @@ def bsr_rows(
     for group in range(begin, end):
         first, last = starts[group], starts[group + 1]
         scale, at = load_weights(width, scales, group * tall), to + group * tall * row
-        fours = (n + 1) // 4 * 4
+        fours = 4 * _fours(n)
         for j in range(0, fours, 4):
             fourth = min(3, n - j - 1)  # of three, the third twice
             vectors = (x, j * stride, stride, fourth * stride)

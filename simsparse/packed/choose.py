@@ -97,8 +97,8 @@ def _best(request: Request) -> str:
     isa, n, (m, k) = chosen_isa(), request.n, request.encoded.shape
     stored = request.rows.columns.size
     blocky = _is_blocky(request)
-    groups_from = _GROUPS_FROM[n <= LANES[isa]] if isa == "avx512" else 1.1
-    tiled = "grouped" if blocky or request.density >= groups_from else "csr"
+    grouped = isa == "avx512" and request.density >= _GROUPS_FROM[n <= LANES[isa]]
+    tiled = "grouped" if blocky or grouped else "csr"
     seconds = {tiled: spmm_seconds("tiled", stored, n, isa)}
     if tiled == "csr" and request.density >= PAIRS_FROM and fitting_form(request.rows) is not None:
         seconds["pairs"] = spmm_seconds("pairs", stored, n, isa)

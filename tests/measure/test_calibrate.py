@@ -129,7 +129,7 @@ def test_the_constants_behind_made_up_times_are_found() -> None:
         dense=dataclasses.replace(start.dense, pack_weights=0.9),  # type: ignore[attr-defined]
     )
     scale = Scale(clock_hz=3e9, dram_bytes_per_s=30e9)
-    cases = list(designed_cases())[:24]
+    cases = list(designed_cases())[:32]
     blank = [
         Sample(case=case, kernel=kernel, threads=1, cold=cold, timing=timing(1.0))
         for case in cases
@@ -143,7 +143,7 @@ def test_the_constants_behind_made_up_times_are_found() -> None:
     }
     fitted = fit_machine(start, scale, made)  # type: ignore[arg-type]
     assert _worst(made, start, scale) > 0.15
-    assert _worst(made, fitted, scale) < 0.06
+    assert _worst(made, fitted, scale) < 0.05
 
 
 def test_threads_eviction_and_convolutions_are_found_beside_the_kernels() -> None:
